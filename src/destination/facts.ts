@@ -1,0 +1,40 @@
+/** What a destination says of itself: read before planning and syncing, written only together with rows. JSON-safe. */
+
+export interface StreamFacts {
+  readonly source: string;
+  readonly slot: string;
+  readonly systemIdentifier: string;
+  /** Everything committed in Postgres before this LSN that concerns loaded tables is in the destination. */
+  readonly confirmedLsn: string;
+  /** Commit time of the last transaction that was applied, or the server's clock when the stream was last caught up; ISO. */
+  readonly confirmedAt: string;
+}
+
+export interface TableFacts {
+  /** `source:schema.table` */
+  readonly address: string;
+  /** The generation of the last finished load; 0 for none. */
+  readonly loadedGeneration: number;
+  /** Set when the stream asked for a new snapshot (TRUNCATE, ...); null otherwise. */
+  readonly resnapshotReason: string | null;
+  /** Rows in the table, without soft-deleted ones where that is known. */
+  readonly rows: number | null;
+  readonly asOfLsn: string | null;
+  readonly asOf: string | null;
+  /** Highest cursor value seen, as Postgres text (incremental, append). */
+  readonly cursor: string | null;
+  readonly rejectedValues: number;
+  /** The last run's error, null when it went well. */
+  readonly lastError: { readonly code: string; readonly message: string; readonly at: string } | null;
+  readonly lastRunAt: string | null;
+  /** Measured in the last load: rows and bytes a second; null before. */
+  readonly loadRowsPerSecond: number | null;
+}
+
+export interface DestinationFacts {
+  readonly exists: boolean;
+  readonly streams: readonly StreamFacts[];
+  readonly tables: readonly TableFacts[];
+  /** `schema.table` of everything in the destination that is not Sluice's, to notice name clashes. */
+  readonly foreignTables: readonly string[];
+}

@@ -1,0 +1,139 @@
+/**
+ * Every error code of Sluice, in blocks by area. The comment on a code is the user's documentation: what it means and
+ * what to do. `exit` is the process exit code (sysexits): 1 failure, 64 usage, 69 unavailable, 75 try again, 78 config.
+ * `retry` is read by the daemon: it decides what happens to a sync that ended with the code.
+ */
+
+/** How the daemon goes on after an error: `backoff` tries again soon and ever later, `hold` after a fixed pause, `stop` waits for a person. */
+export type RetryRule =
+  | { readonly kind: 'backoff'; readonly firstMs: number; readonly maxMs: number }
+  | { readonly kind: 'hold'; readonly ms: number }
+  | { readonly kind: 'stop' };
+
+interface CodeRule {
+  readonly exit: 1 | 64 | 69 | 75 | 78;
+  readonly retry: RetryRule;
+}
+
+const SOON: RetryRule = { kind: 'backoff', firstMs: 500, maxMs: 60_000 };
+/** Hosts ban an address after repeated failed logins, so a refused login is not hammered. */
+const LATER: RetryRule = { kind: 'hold', ms: 600_000 };
+const STOP: RetryRule = { kind: 'stop' };
+
+export const ERROR_CODES = {
+  // --- use of the command line
+  /** The command line could not be understood. See `sluice COMMAND --help`. */
+  USAGE: { exit: 64, retry: STOP },
+  /** A destructive change was asked for without consent: pass `--yes`, a reviewed plan, or answer on a terminal. */
+  CONSENT_NEEDED: { exit: 64, retry: STOP },
+
+  // --- config
+  /** The config file has mistakes; each is listed with its place. */
+  CONFIG_INVALID: { exit: 78, retry: STOP },
+  /** The config file could not be read. */
+  CONFIG_UNREADABLE: { exit: 78, retry: STOP },
+  /** A secret reference ({env}, {file}, {credential}) points at nothing. */
+  SECRET_MISSING: { exit: 78, retry: STOP },
+  /** The config asks for something this version does not do yet; the message says what and what to use instead. */
+  NOT_SUPPORTED_YET: { exit: 78, retry: STOP },
+
+  // --- source: connection
+  /** The host name does not resolve. */
+  SOURCE_HOST_UNKNOWN: { exit: 69, retry: SOON },
+  /** Nothing listens on the address, or it is out of reach. */
+  SOURCE_UNREACHABLE: { exit: 69, retry: SOON },
+  /** The server did not answer in time. */
+  SOURCE_TIMEOUT: { exit: 69, retry: SOON },
+  /** User or password are wrong, or pg_hba.conf refuses the connection. */
+  SOURCE_LOGIN_REFUSED: { exit: 69, retry: LATER },
+  /** The database does not exist on the server. */
+  SOURCE_DATABASE_MISSING: { exit: 69, retry: LATER },
+  /** TLS was asked for and the server offers none. */
+  SOURCE_TLS_REFUSED: { exit: 69, retry: LATER },
+  /** The server's certificate could not be verified. */
+  SOURCE_TLS_UNVERIFIED: { exit: 69, retry: LATER },
+  /** The connection broke while it was in use. */
+  SOURCE_CONNECTION_LOST: { exit: 69, retry: SOON },
+  /** Postgres has no free connection slot, is starting up or shutting down. */
+  SOURCE_BUSY: { exit: 69, retry: SOON },
+
+  // --- source: objects
+  /** A table named in the config does not exist in the database. */
+  TABLE_MISSING: { exit: 1, retry: LATER },
+  /** The method needs a primary key and the table has none. */
+  PRIMARY_KEY_MISSING: { exit: 1, retry: LATER },
+  /** A column named in the config does not exist in the table. */
+  COLUMN_MISSING: { exit: 1, retry: LATER },
+  /** The role may not read the table or use the schema. */
+  PRIVILEGE_MISSING: { exit: 1, retry: LATER },
+  /** The server's settings or version do not allow what the config asks for. */
+  SERVER_UNSUITABLE: { exit: 1, retry: LATER },
+  /** Postgres refused a statement; the message carries its own words and SQLSTATE. */
+  SOURCE_SQL_FAILED: { exit: 1, retry: SOON },
+  /** A transaction that wrote to the table before it was published is still open; the snapshot waits for it. */
+  SNAPSHOT_WAIT_TIMEOUT: { exit: 75, retry: SOON },
+
+  // --- slot and publication
+  /** The replication slot does not exist. */
+  SLOT_MISSING: { exit: 1, retry: STOP },
+  /** Another process reads from the slot. */
+  SLOT_IN_USE: { exit: 75, retry: SOON },
+  /** The slot has been moved beyond what the destination holds: changes in between are gone; a resync is needed. */
+  SLOT_AHEAD: { exit: 1, retry: STOP },
+  /** The server removed WAL that the slot needs; a resync is needed. */
+  SLOT_LOST: { exit: 1, retry: STOP },
+  /** The connection now reaches another database cluster than the one the state was made with. */
+  SYSTEM_CHANGED: { exit: 1, retry: STOP },
+  /** The publication does not exist. */
+  PUBLICATION_MISSING: { exit: 1, retry: STOP },
+  /** The publication lacks tables or settings; the hint has the SQL. */
+  PUBLICATION_INCOMPLETE: { exit: 1, retry: STOP },
+
+  // --- wire formats
+  /** A text that should be an LSN is none. */
+  LSN_MALFORMED: { exit: 1, retry: STOP },
+  /** Postgres sent bytes that do not follow its protocol; nothing of that batch was kept. */
+  PROTOCOL_VIOLATION: { exit: 1, retry: STOP },
+  /** A value could not be decoded as its type; nothing of that batch was kept. */
+  VALUE_MALFORMED: { exit: 1, retry: STOP },
+  /** A key value cannot be represented in the destination, so rows could not be told apart. */
+  KEY_NOT_REPRESENTABLE: { exit: 1, retry: STOP },
+  /** A table's columns changed in a way that this version cannot follow; the table needs a resync. */
+  SCHEMA_CHANGED: { exit: 1, retry: STOP },
+
+  // --- destination
+  /** The destination file is held by another process. */
+  DESTINATION_BUSY: { exit: 75, retry: SOON },
+  /** The destination could not be opened or written. */
+  DESTINATION_FAILED: { exit: 69, retry: SOON },
+  /** A table of that name that Sluice did not make is in the way. */
+  DESTINATION_OCCUPIED: { exit: 1, retry: STOP },
+
+  // --- state and plans
+  /** The state is locked by another process. */
+  STATE_LOCKED: { exit: 75, retry: SOON },
+  /** The state could not be read: it is damaged. It is never overwritten. */
+  STATE_UNREADABLE: { exit: 1, retry: STOP },
+  /** The state was written by a newer Sluice. */
+  STATE_NEWER: { exit: 1, retry: STOP },
+  /** The state changed since it was read (another writer). */
+  STATE_CONFLICT: { exit: 75, retry: SOON },
+  /** The plan was made against another state or config. */
+  PLAN_STALE: { exit: 1, retry: STOP },
+  /** The plan file is not a plan, or of another format version. */
+  PLAN_UNREADABLE: { exit: 1, retry: STOP },
+  /** The address names no source, table, slot or publication of the config. */
+  ADDRESS_UNKNOWN: { exit: 64, retry: STOP },
+  /** Some changes of a plan failed; each is listed. */
+  APPLY_INCOMPLETE: { exit: 1, retry: STOP },
+  /** Some tables failed in a sync; each is listed. */
+  SYNC_INCOMPLETE: { exit: 1, retry: SOON },
+  /** Something did not end within its deadline. */
+  TIMEOUT: { exit: 75, retry: SOON },
+  /** The work was cancelled by a signal or by the caller. */
+  CANCELLED: { exit: 1, retry: STOP },
+  /** A fault in Sluice itself. Please report it. */
+  INTERNAL: { exit: 1, retry: STOP },
+} as const satisfies Record<string, CodeRule>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;

@@ -1,0 +1,153 @@
+import type { Config } from '../config/config.js';
+import type { PlainError } from '../error/sluice-error.js';
+import type { Finding } from '../guard/finding.js';
+import type { Change, Plan } from '../planner/change.js';
+
+/** Time comes in from outside, so tests own it. */
+export interface Clock {
+  now(): Date;
+  /** Milliseconds that only ever rise; for durations. */
+  monotonicMs(): number;
+  /** Resolves after `ms`; rejects with the signal's reason when it aborts. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+}
+
+/** What happens while the engine works; views turn it into bars or lines, the daemon into logs. */
+export type EngineEvent =
+  | { readonly kind: 'change_started'; readonly change: Change }
+  | { readonly kind: 'change_ended'; readonly result: ChangeResult }
+  | { readonly kind: 'load_started'; readonly address: string; readonly method: string; readonly estimatedRows: number | null }
+  | { readonly kind: 'load_progress'; readonly address: string; readonly rows: number; readonly bytes: number; readonly estimatedRows: number | null }
+  | { readonly kind: 'load_ended'; readonly address: string; readonly rows: number; readonly bytes: number; readonly durationMs: number }
+  | { readonly kind: 'stream_progress'; readonly source: string; readonly changes: number; readonly transactions: number; readonly confirmedLsn: string; readonly remainingBytes: number | null }
+  | { readonly kind: 'waiting'; readonly address: string; readonly what: string }
+  | { readonly kind: 'table_failed'; readonly address: string; readonly error: PlainError }
+  | { readonly kind: 'notice'; readonly address: string; readonly message: string };
+
+export type ChangeResult =
+  | { readonly change: Change; readonly status: 'applied'; readonly durationMs: number }
+  | { readonly change: Change; readonly status: 'failed'; readonly error: PlainError }
+  /** An earlier change of the same source failed and this one builds on it, or the apply was cancelled. */
+  | { readonly change: Change; readonly status: 'not_attempted'; readonly because: string };
+
+export interface TableRun {
+  readonly address: string;
+  readonly kind: 'snapshot' | 'stream' | 'incremental' | 'append' | 'full_table';
+  readonly status: 'ok' | 'failed';
+  readonly rows: number;
+  readonly inserted: number;
+  readonly updated: number;
+  readonly deleted: number;
+  readonly rejected: number;
+  readonly durationMs: number;
+  readonly error: PlainError | null;
+}
+
+export interface SourceRun {
+  readonly source: string;
+  readonly transactions: number;
+  readonly changes: number;
+  readonly confirmedLsn: string | null;
+  readonly durationMs: number;
+  /** Trouble of the connection, the slot or the destination: the whole source stopped. */
+  readonly error: PlainError | null;
+  readonly tables: readonly TableRun[];
+}
+
+export interface SyncReport {
+  readonly sources: readonly SourceRun[];
+  /** True when nothing failed. */
+  readonly ok: boolean;
+}
+
+export interface TableStatus {
+  readonly address: string;
+  readonly method: string;
+  readonly output: string;
+  /** pending: no load yet; loading is only seen from within the process that loads. */
+  readonly phase: 'pending' | 'live' | 'needs_load' | 'failed' | 'disabled' | 'paused';
+  readonly phaseReason: string | null;
+  readonly rows: number | null;
+  readonly asOf: string | null;
+  readonly asOfLsn: string | null;
+  readonly cursor: string | null;
+  readonly rejectedValues: number;
+  readonly lastRunAt: string | null;
+  readonly lastError: { readonly code: string; readonly message: string; readonly at: string } | null;
+  readonly schedule: string;
+  readonly target: string;
+}
+
+export interface SourceStatus {
+  readonly source: string;
+  readonly connection: string;
+  readonly destination: string;
+  readonly slot: {
+    readonly name: string;
+    readonly exists: boolean | null;
+    readonly active: boolean | null;
+    readonly walStatus: string | null;
+    readonly retainedWalBytes: number | null;
+    readonly unconfirmedWalBytes: number | null;
+    readonly confirmedLsn: string | null;
+  } | null;
+  /** Why the server could not be asked; null when it was. */
+  readonly unreachable: PlainError | null;
+  readonly tables: readonly TableStatus[];
+}
+
+export interface StatusReport {
+  readonly state: { readonly lineage: string; readonly serial: number } | null;
+  readonly sources: readonly SourceStatus[];
+  readonly lock: { readonly holder: string; readonly sinceMs: number } | null;
+}
+
+export interface QueryResult {
+  readonly columns: readonly { readonly name: string; readonly type: string }[];
+  /** Cells as text the way DuckDB prints them; null for NULL. */
+  readonly rows: readonly (readonly (string | null)[])[];
+}
+
+export interface PlanRequest {
+  /** Addresses; only changes at or below them stay in the plan. */
+  readonly targets: readonly string[];
+}
+
+export interface SyncRequest {
+  /** `source` or `source:schema.table`; null: everything that is due. */
+  readonly address: string | null;
+  /** End when everything committed in Postgres before the call has landed. */
+  readonly untilCaughtUp: boolean;
+  /** Sync what is asked for whether or not its schedule says so. */
+  readonly force: boolean;
+}
+
+/**
+ * Everything that Sluice does, as the CLI and the daemon see it. One engine serves one config file; each call takes the
+ * state lock for as long as it changes something. All errors are SluiceErrors.
+ */
+export interface Engine {
+  readonly config: Config;
+  /** Looks at sources, state and destinations; changes nothing. */
+  plan(request: PlanRequest, signal: AbortSignal): Promise<Plan>;
+  /** Does the control work of a plan and queues its loads. @throws PLAN_STALE, STATE_LOCKED */
+  apply(plan: Plan, signal: AbortSignal): Promise<readonly ChangeResult[]>;
+  /** Runs loads and streams. Table failures are in the report, not thrown. @throws STATE_LOCKED, ADDRESS_UNKNOWN */
+  sync(request: SyncRequest, signal: AbortSignal): Promise<SyncReport>;
+  status(signal: AbortSignal): Promise<StatusReport>;
+  /** Asks for a new load of tables (raises their generation). @throws ADDRESS_UNKNOWN */
+  resync(addresses: readonly string[], reason: string, signal: AbortSignal): Promise<readonly string[]>;
+  doctor(signal: AbortSignal): Promise<readonly Finding[]>;
+  /** SQL for a self-managed publication (and the role's grants) of one source. */
+  setupSql(source: string, signal: AbortSignal): Promise<string>;
+  /** Read-only SQL against a DuckDB destination. */
+  query(destination: string | null, sql: string, signal: AbortSignal): Promise<QueryResult>;
+  /** Stops worker threads and closes files. */
+  close(): Promise<void>;
+}
+
+export interface EngineDeps {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly onEvent: (event: EngineEvent) => void;
+}

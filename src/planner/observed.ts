@@ -1,0 +1,13 @@
+import type { DestinationFacts } from '../destination/facts.js';
+import type { PlainError } from '../error/sluice-error.js';
+import type { ObservedSource } from '../source/catalog-model.js';
+
+/** What the planner is told of the world. A source that could not be reached is a member, not an exception. */
+export interface Observed {
+  /** By source name. */
+  readonly sources: Readonly<
+    Record<string, { readonly ok: true; readonly source: ObservedSource } | { readonly ok: false; readonly error: PlainError }>
+  >;
+  /** By destination name. */
+  readonly destinations: Readonly<Record<string, DestinationFacts>>;
+}

@@ -1,0 +1,71 @@
+import type { Deletes, Method, OnRemove, Output, Schedule } from '../config/config.js';
+
+/**
+ * The state document: what was applied, never what was read. Cursors, LSNs and run history are the destination's (law 2);
+ * a table needs a load exactly when the destination holds an older generation than the one written here.
+ * Keys are snake_case as they are stored as they stand.
+ */
+export interface StateDocument {
+  readonly format_version: 1;
+  /** Made once with the document; two documents of different lineage never replace one another. */
+  readonly lineage: string;
+  /** Rises by one with each write; writers compare and swap on it. */
+  readonly serial: number;
+  readonly sources: Readonly<Record<string, SourceState>>;
+}
+
+export interface SourceState {
+  /** sha256 of host, port, database and user: notices that the entry now points elsewhere. Null before the first apply. */
+  readonly connection_fingerprint: string | null;
+  readonly system_identifier: string | null;
+  readonly database: string | null;
+  /** Name of the destination entry and a fingerprint of where it points. */
+  readonly destination: string;
+  readonly destination_fingerprint: string;
+  readonly management: 'managed' | 'self_managed';
+  /** Null until created (managed) or verified (self-managed). */
+  readonly publication: string | null;
+  readonly slot: { readonly name: string; readonly created_lsn: string } | null;
+  /** By `schema.table` of the source. */
+  readonly tables: Readonly<Record<string, TableState>>;
+}
+
+export interface ColumnState {
+  readonly name: string;
+  readonly attnum: number;
+  /** As format_type prints it. */
+  readonly type: string;
+  /** The destination type, e.g. `DECIMAL(12,2)`. */
+  readonly target_type: string;
+}
+
+export interface TableState {
+  readonly oid: number;
+  readonly method: Method;
+  readonly output: Output;
+  readonly deletes: Deletes;
+  /** Source columns that are copied, in source order. */
+  readonly columns: readonly ColumnState[];
+  /** Key by which rows are told apart; [] for append and full_table without one. */
+  readonly primary_key: readonly string[];
+  readonly cursor: string | null;
+  readonly lookback_ms: number;
+  readonly schedule: Schedule;
+  readonly on_remove: OnRemove;
+  /** Schema and name in the destination. */
+  readonly target: { readonly schema: string; readonly name: string };
+  readonly metadata_prefix: string;
+  readonly enabled: boolean;
+  readonly paused: boolean;
+  /**
+   * Rises with each load that is asked for (first load, resync, re-enabling, change of method). The destination records
+   * the generation it holds; a lower one there means: load due.
+   */
+  readonly generation: number;
+  readonly generation_reason: string;
+  /**
+   * The generation in which the table was added to a publication whose slot already existed; before that load's snapshot
+   * all older writers of the table must have ended (DESIGN 3, first trap). Null where the slot came later.
+   */
+  readonly published_in_generation: number | null;
+}

@@ -1,0 +1,26 @@
+import { defineConfig } from 'vitest/config';
+
+// Three projects: fast unit tests beside their file, tests that start a real Postgres (*.pg.test.ts), and whole-product
+// suites under test/. Servers are started per file, so files of the last two run two at a time on the two cores we plan for.
+export default defineConfig({
+  test: {
+    globalSetup: ['test/build-once.ts'],
+    projects: [
+      {
+        extends: true,
+        test: { name: 'unit', include: ['src/**/*.test.ts'], exclude: ['**/*.pg.test.ts'], testTimeout: 20_000 },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'postgres',
+          include: ['src/**/*.pg.test.ts', 'test/**/*.test.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 120_000,
+          pool: 'forks',
+          maxWorkers: 2,
+        },
+      },
+    ],
+  },
+});
