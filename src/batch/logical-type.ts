@@ -23,7 +23,19 @@ import { assertNever } from '../error/sluice-error.js';
 export type LogicalType =
   | { readonly kind: 'boolean' | 'int16' | 'int32' | 'int64' | 'uint32' | 'float32' | 'float64' }
   | { readonly kind: 'decimal'; readonly precision: number; readonly scale: number }
-  | { readonly kind: 'varchar' | 'json' | 'blob' | 'uuid' | 'date' | 'time' | 'timetz' | 'timestamp' | 'timestamptz' | 'interval' }
+  | {
+      readonly kind:
+        | 'varchar'
+        | 'json'
+        | 'blob'
+        | 'uuid'
+        | 'date'
+        | 'time'
+        | 'timetz'
+        | 'timestamp'
+        | 'timestamptz'
+        | 'interval';
+    }
   | { readonly kind: 'list'; readonly element: LogicalType };
 
 /** The type as DuckDB writes it in DDL. */
@@ -70,4 +82,39 @@ export function duckdbTypeName(type: LogicalType): string {
     default:
       return assertNever(type);
   }
+}
+
+const SIMPLE_TYPES: readonly LogicalType[] = (
+  [
+    'boolean',
+    'int16',
+    'int32',
+    'int64',
+    'uint32',
+    'float32',
+    'float64',
+    'varchar',
+    'json',
+    'blob',
+    'uuid',
+    'date',
+    'time',
+    'timetz',
+    'timestamp',
+    'timestamptz',
+    'interval',
+  ] as const
+).map((kind) => ({ kind }));
+
+const TYPE_BY_NAME = new Map(SIMPLE_TYPES.map((type) => [duckdbTypeName(type), type]));
+
+/** The inverse of {@link duckdbTypeName}; null for a name that it never gives. */
+export function parseDuckdbTypeName(name: string): LogicalType | null {
+  if (name.endsWith('[]')) {
+    const element = parseDuckdbTypeName(name.slice(0, -2));
+    return element === null ? null : { kind: 'list', element };
+  }
+  const decimal = /^DECIMAL\((\d+),(\d+)\)$/.exec(name);
+  if (decimal !== null) return { kind: 'decimal', precision: Number(decimal[1]), scale: Number(decimal[2]) };
+  return TYPE_BY_NAME.get(name) ?? null;
 }

@@ -54,7 +54,13 @@ export type DestinationConfig =
       readonly memoryLimitMb: number;
       readonly threads: number | null;
     }
-  | { readonly type: 's3'; readonly name: string; readonly format: 'delta' | 'parquet'; readonly bucket: string; readonly prefix: string }
+  | {
+      readonly type: 's3';
+      readonly name: string;
+      readonly format: 'delta' | 'parquet';
+      readonly bucket: string;
+      readonly prefix: string;
+    }
   | { readonly type: 'local'; readonly name: string; readonly format: 'delta' | 'parquet'; readonly path: string };
 
 export type Schedule =
@@ -135,7 +141,10 @@ export interface Config {
   /** sha256 (hex) of the normalised config without secret values; the same for two files that mean the same. */
   readonly hash: string;
   readonly state: { readonly type: 'file'; readonly path: string };
-  readonly daemon: { readonly http: { readonly listen: string } | null; readonly autoApply: 'additive' | 'all' | 'none' };
+  readonly daemon: {
+    readonly http: { readonly listen: string } | null;
+    readonly autoApply: 'additive' | 'all' | 'none';
+  };
   readonly connections: Readonly<Record<string, ConnectionConfig>>;
   readonly destinations: Readonly<Record<string, DestinationConfig>>;
   readonly sources: Readonly<Record<string, SourceConfig>>;

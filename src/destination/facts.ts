@@ -8,6 +8,8 @@ export interface StreamFacts {
   readonly confirmedLsn: string;
   /** Commit time of the last transaction that was applied, or the server's clock when the stream was last caught up; ISO. */
   readonly confirmedAt: string;
+  /** When the stream was last read; ISO. */
+  readonly updatedAt: string;
 }
 
 export interface TableFacts {
@@ -29,6 +31,8 @@ export interface TableFacts {
   readonly lastRunAt: string | null;
   /** Measured in the last load: rows and bytes a second; null before. */
   readonly loadRowsPerSecond: number | null;
+  /** cdc: what the last snapshot saw; changes of transactions visible in it are skipped. */
+  readonly snapshot: { readonly snapshot: string; readonly snapshotLsn: string } | null;
 }
 
 export interface DestinationFacts {

@@ -62,6 +62,16 @@ export const ERROR_CODES = {
   TABLE_MISSING: { exit: 1, retry: LATER },
   /** The method needs a primary key and the table has none. */
   PRIMARY_KEY_MISSING: { exit: 1, retry: LATER },
+  /** The kind of table (unlogged, foreign, a view, a partition) does not go with the method. Use another method. */
+  METHOD_UNSUITABLE: { exit: 1, retry: LATER },
+  /** The table's replica identity does not carry its key, so updates and deletes could not be told apart. */
+  REPLICA_IDENTITY_UNSUITABLE: { exit: 1, retry: LATER },
+  /** Two columns would have one name in the destination, which does not tell case apart, or one would be a metadata column's. */
+  COLUMN_NAME_CLASH: { exit: 1, retry: LATER },
+  /** Two tables would become one table of the destination. Use `target_schema` to keep them apart. */
+  TARGET_CLASH: { exit: 78, retry: STOP },
+  /** A `moved:` entry cannot be followed. */
+  MOVE_INVALID: { exit: 78, retry: STOP },
   /** A column named in the config does not exist in the table. */
   COLUMN_MISSING: { exit: 1, retry: LATER },
   /** The role may not read the table or use the schema. */
@@ -72,6 +82,11 @@ export const ERROR_CODES = {
   SOURCE_SQL_FAILED: { exit: 1, retry: SOON },
   /** A transaction that wrote to the table before it was published is still open; the snapshot waits for it. */
   SNAPSHOT_WAIT_TIMEOUT: { exit: 75, retry: SOON },
+
+  /** A transaction's change was delivered before its commit became visible to a snapshot; the load is made again. */
+  SNAPSHOT_RACED: { exit: 75, retry: SOON },
+  /** An unchanged TOAST value has no earlier value in the destination; the table needs a resync. */
+  UNCHANGED_VALUE_LOST: { exit: 1, retry: STOP },
 
   // --- slot and publication
   /** The replication slot does not exist. */
@@ -84,6 +99,10 @@ export const ERROR_CODES = {
   SLOT_LOST: { exit: 1, retry: STOP },
   /** The connection now reaches another database cluster than the one the state was made with. */
   SYSTEM_CHANGED: { exit: 1, retry: STOP },
+  /** A slot of that name exists which this state did not make. Drop it, or set another name under cdc.slot. */
+  SLOT_OCCUPIED: { exit: 1, retry: STOP },
+  /** A publication of that name exists which this state did not make. Drop it, or set another name under cdc.publication. */
+  PUBLICATION_OCCUPIED: { exit: 1, retry: STOP },
   /** The publication does not exist. */
   PUBLICATION_MISSING: { exit: 1, retry: STOP },
   /** The publication lacks tables or settings; the hint has the SQL. */
@@ -120,6 +139,8 @@ export const ERROR_CODES = {
   STATE_CONFLICT: { exit: 75, retry: SOON },
   /** The plan was made against another state or config. */
   PLAN_STALE: { exit: 1, retry: STOP },
+  /** The plan could not be written to the file given with --out. */
+  PLAN_UNWRITABLE: { exit: 1, retry: STOP },
   /** The plan file is not a plan, or of another format version. */
   PLAN_UNREADABLE: { exit: 1, retry: STOP },
   /** The address names no source, table, slot or publication of the config. */
@@ -137,3 +158,8 @@ export const ERROR_CODES = {
 } as const satisfies Record<string, CodeRule>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** Whether a code that came as text (a plan's blocker, a finding) is one of these. */
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(ERROR_CODES, text);
+}

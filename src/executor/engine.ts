@@ -146,8 +146,19 @@ export interface Engine {
   close(): Promise<void>;
 }
 
+/** The process and machine that the engine runs on, taken from the system at the entry point only. */
+export interface Host {
+  readonly name: string;
+  readonly pid: number;
+  /** What the process does, for whoever finds its lock: `sluice apply`. */
+  readonly command: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly homeDir: string;
+}
+
 export interface EngineDeps {
   readonly config: Config;
   readonly clock: Clock;
+  readonly host: Host;
   readonly onEvent: (event: EngineEvent) => void;
 }

@@ -1,3 +1,5 @@
+import type { ErrorCode } from '../error/codes.js';
+import type { SourceIdentity } from '../state/edit.js';
 import type { ColumnState, TableState } from '../state/state.js';
 
 /** What a change costs, for people to judge it by. Null: not known. `basis` says where seconds come from. */
@@ -17,43 +19,110 @@ interface ChangeBase {
   readonly cost: Cost;
 }
 
-/** One thing that apply does. Closed: a new action does not compile until every switch knows it. JSON as it is stored in plans. */
-export type Change = ChangeBase &
-  (
-    | { readonly action: 'create_publication'; readonly details: { readonly publication: string; readonly tables: readonly string[]; readonly sql: string; readonly self_managed: boolean } }
-    | { readonly action: 'add_publication_tables'; readonly details: { readonly publication: string; readonly tables: readonly string[]; readonly sql: string; readonly self_managed: boolean } }
-    | { readonly action: 'remove_publication_tables'; readonly details: { readonly publication: string; readonly tables: readonly string[]; readonly sql: string; readonly self_managed: boolean } }
-    | { readonly action: 'drop_publication'; readonly details: { readonly publication: string } }
-    | { readonly action: 'create_slot'; readonly details: { readonly slot: string } }
-    | { readonly action: 'drop_slot'; readonly details: { readonly slot: string; readonly retained_wal_bytes: number | null } }
-    | { readonly action: 'create_table'; readonly details: { readonly table: TableState } }
-    /** The first load of a table; `generation` is what the destination will hold afterwards. */
-    | { readonly action: 'snapshot_table'; readonly details: { readonly generation: number; readonly method: TableState['method'] } }
-    /** Another load of a table that the destination already holds. */
-    | { readonly action: 'resync_table'; readonly details: { readonly generation: number; readonly cause: string } }
-    | { readonly action: 'backfill_columns'; readonly details: { readonly columns: readonly string[] } }
-    | { readonly action: 'add_columns'; readonly details: { readonly columns: readonly ColumnState[]; readonly all_columns: readonly ColumnState[] } }
-    | { readonly action: 'remove_columns'; readonly details: { readonly columns: readonly string[]; readonly all_columns: readonly ColumnState[] } }
-    | { readonly action: 'change_method'; readonly details: { readonly from: TableState['method']; readonly to: TableState['method']; readonly table: TableState } }
-    | { readonly action: 'change_output'; readonly details: { readonly from: TableState['output']; readonly to: TableState['output'] } }
-    | { readonly action: 'change_schedule'; readonly details: { readonly from: TableState['schedule']; readonly to: TableState['schedule'] } }
-    | { readonly action: 'disable_table'; readonly details: Record<string, never> }
-    | { readonly action: 'enable_table'; readonly details: { readonly generation: number } }
-    | { readonly action: 'retire_table'; readonly details: { readonly target: TableState['target']; readonly history: boolean } }
-    | { readonly action: 'drop_table'; readonly details: { readonly target: TableState['target']; readonly history: boolean } }
-    /** The entry left the file with on_remove: keep; the destination table stays as it is. */
-    | { readonly action: 'remove_source'; readonly details: { readonly tables: readonly string[] } }
-    | { readonly action: 'move'; readonly details: { readonly from: string; readonly to: string } }
-    | { readonly action: 'update_settings'; readonly details: { readonly settings: Readonly<Record<string, { readonly from: unknown; readonly to: unknown }>> } }
-  );
+/**
+ * Tables whose stream has a gap once the change is made, by `schema.table`, with the generation that loads them again.
+ * Recording the change raises those generations in the same write of the state, so that an apply that ends right after it
+ * loses nothing; the resync_table changes that follow only say so in the plan.
+ */
+export type Loads = Readonly<Record<string, number>>;
 
-export type Action = Change['action'];
+export interface SettingChange {
+  readonly from: unknown;
+  readonly to: unknown;
+}
+
+type PublicationTables = {
+  readonly publication: string;
+  readonly tables: readonly string[];
+  /** Statements for Postgres, each ended with a semicolon; empty where the server is already as it should be. */
+  readonly sql: string;
+  /** The user runs the SQL; apply is refused until that is done. */
+  readonly self_managed: boolean;
+};
+
+type Leaving = { readonly target: TableState['target']; readonly history: boolean };
+
+/**
+ * What an action carries: all that the executor needs to do it and that stateAfter (apply-edit.ts) needs to record it.
+ * Tables are named `schema.table`, as in the state.
+ */
+export interface ChangeDetails {
+  /** `adopted`: it exists already, is ours to alter and is taken over; the SQL adds what it lacks. */
+  readonly create_publication: PublicationTables & { readonly adopted: boolean };
+  readonly add_publication_tables: PublicationTables & { readonly loads: Loads };
+  readonly remove_publication_tables: PublicationTables;
+  /** DROP PUBLICATION IF EXISTS: it may be gone already. */
+  readonly drop_publication: { readonly publication: string };
+  readonly create_slot: { readonly slot: string; readonly publication: string; readonly loads: Loads };
+  /** The slot may be gone already. */
+  readonly drop_slot: { readonly slot: string; readonly retained_wal_bytes: number | null };
+  readonly create_table: { readonly table: TableState };
+  /** The first load of a table, queued by the create_table before it. */
+  readonly snapshot_table: { readonly generation: number; readonly method: TableState['method'] };
+  /** Another load. `table` is the whole state afterwards; column changes of the same table follow and only say more. */
+  readonly resync_table: { readonly generation: number; readonly cause: string; readonly table: TableState };
+  /** Not planned in this version: adding columns with `on_add_columns: backfill` reads the whole table again. */
+  readonly backfill_columns: { readonly columns: readonly string[] };
+  readonly add_columns: { readonly columns: readonly ColumnState[]; readonly all_columns: readonly ColumnState[] };
+  /** The destination's columns stay; new versions of rows have NULL there. */
+  readonly remove_columns: { readonly columns: readonly string[]; readonly all_columns: readonly ColumnState[] };
+  /** `table` is the whole state afterwards, with all that was edited together with the method. Queues a load. */
+  readonly change_method: {
+    readonly from: TableState['method'];
+    readonly to: TableState['method'];
+    readonly table: TableState;
+  };
+  readonly change_output: { readonly from: TableState['output']; readonly to: TableState['output'] };
+  readonly change_schedule: { readonly from: TableState['schedule']; readonly to: TableState['schedule'] };
+  readonly disable_table: Record<string, never>;
+  /** `table` is the whole state afterwards. Queues a load. */
+  readonly enable_table: { readonly generation: number; readonly table: TableState };
+  readonly retire_table: Leaving;
+  readonly drop_table: Leaving;
+  /** The entry left the file with `on_remove: keep`, or its destination did: only the state forgets the table. */
+  readonly forget_table: Leaving;
+  readonly remove_source: { readonly tables: readonly string[] };
+  /** `target`: the destination table is renamed as well; null for whole sources and where its name stays. */
+  readonly move: {
+    readonly from: string;
+    readonly to: string;
+    readonly target: { readonly from: TableState['target']; readonly to: TableState['target'] } | null;
+  };
+  /** At a source `source` holds its new identity, at a table `table_fields` what changes in its state, at a publication `sql` what to run. */
+  readonly update_settings: {
+    readonly settings: Readonly<Record<string, SettingChange>>;
+    readonly sql: string | null;
+    readonly loads: Loads;
+    readonly source: SourceIdentity | null;
+    readonly table_fields: Partial<TableState> | null;
+  };
+}
+
+export type Action = keyof ChangeDetails;
+
+/** One thing that apply does. Closed: a new action does not compile until every switch knows it. JSON as it is stored in plans. */
+export type Change = {
+  readonly [Name in Action]: ChangeBase & { readonly action: Name; readonly details: ChangeDetails[Name] };
+}[Action];
+
+export interface Blocker {
+  readonly address: string;
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string | null;
+}
+
+export interface Notice {
+  readonly address: string;
+  readonly message: string;
+}
 
 export interface Plan {
   readonly format_version: 1;
   readonly id: string;
   readonly created_at: string;
   readonly config_hash: string;
+  /** The state it was made against; lineage '' and serial 0 where there was none. */
   readonly state: { readonly lineage: string; readonly serial: number };
   readonly changes: readonly Change[];
   readonly summary: {
@@ -66,7 +135,7 @@ export interface Plan {
     readonly seconds: number;
   };
   /** What stands in the way of applying: findings of level error. A plan with blockers is refused by apply. */
-  readonly blockers: readonly { readonly address: string; readonly code: string; readonly message: string; readonly hint: string | null }[];
+  readonly blockers: readonly Blocker[];
   /** Worth knowing, blocks nothing: columns that become text, tables a pattern skipped, ... */
-  readonly notices: readonly { readonly address: string; readonly message: string }[];
+  readonly notices: readonly Notice[];
 }

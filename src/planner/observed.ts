@@ -6,7 +6,10 @@ import type { ObservedSource } from '../source/catalog-model.js';
 export interface Observed {
   /** By source name. */
   readonly sources: Readonly<
-    Record<string, { readonly ok: true; readonly source: ObservedSource } | { readonly ok: false; readonly error: PlainError }>
+    Record<
+      string,
+      { readonly ok: true; readonly source: ObservedSource } | { readonly ok: false; readonly error: PlainError }
+    >
   >;
   /** By destination name. */
   readonly destinations: Readonly<Record<string, DestinationFacts>>;

@@ -25,6 +25,11 @@ export interface SourceState {
   readonly management: 'managed' | 'self_managed';
   /** Null until created (managed) or verified (self-managed). */
   readonly publication: string | null;
+  /**
+   * `schema.table` of what Sluice put into the publication (managed; [] when self-managed). Tells a table that somebody
+   * took out of it (its stream has a gap) from one that never was in it, and what is ours to take out again.
+   */
+  readonly publication_tables: readonly string[];
   readonly slot: { readonly name: string; readonly created_lsn: string } | null;
   /** By `schema.table` of the source. */
   readonly tables: Readonly<Record<string, TableState>>;
@@ -64,8 +69,9 @@ export interface TableState {
   readonly generation: number;
   readonly generation_reason: string;
   /**
-   * The generation in which the table was added to a publication whose slot already existed; before that load's snapshot
-   * all older writers of the table must have ended (DESIGN 3, first trap). Null where the slot came later.
+   * The generation in which the table was added to a publication whose slot already existed. While the destination holds
+   * a lower one, the snapshot must wait until all older writers of the table have ended (DESIGN 3, first trap): a later
+   * resync does not lift that. Null where the slot came after the table was published.
    */
   readonly published_in_generation: number | null;
 }

@@ -1,0 +1,56 @@
+#!/usr/bin/env node
+import { readFile, writeFile } from 'node:fs/promises';
+import { homedir, hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { COMMANDS } from './commands/all.js';
+import { readConfigFile } from './config-file.js';
+import { packageVersion } from './package-version.js';
+import { processTerminal } from './process-terminal.js';
+import { realClock } from './real-clock.js';
+import { runCli } from './run.js';
+import { abortOnSignals } from './signals.js';
+
+/**
+ * The entry point: gives the CLI the real clock, terminal, files and engine. What is heavy (the engine with DuckDB and
+ * pg, the YAML loader, the log) is loaded when a command asks for it, so that `version` and `--help` start at once.
+ */
+
+/** Holds package.json and schema/; the same distance from src/cli and from dist/cli. */
+const PACKAGE_ROOT = new URL('../../', import.meta.url);
+
+const readText = (path: string | URL): Promise<string> => readFile(path, 'utf8');
+const terminal = processTerminal(process);
+
+const exitCode = await runCli(
+  process.argv.slice(2),
+  {
+    commands: COMMANDS,
+    version: packageVersion(await readText(new URL('package.json', PACKAGE_ROOT))),
+    terminal,
+    clock: realClock,
+    host: { name: hostname(), pid: process.pid, env: process.env, homeDir: homedir() },
+    files: {
+      readText: (path) => readText(resolve(path)),
+      writeText: (path, text) => writeFile(resolve(path), text),
+    },
+    readSchema: () => readText(new URL('schema/sources.schema.json', PACKAGE_ROOT)),
+    readConfig: (file) =>
+      readConfigFile(file, { env: process.env, cwd: process.cwd(), homeDir: homedir(), readFile: readText }),
+    createEngine: async (deps) => {
+      const { createEngine } = await import('../executor/create-engine.js');
+      return createEngine(deps);
+    },
+    openLog: async (level) => {
+      const { openLog } = await import('./log-output.js');
+      return openLog(level, terminal.stderr);
+    },
+  },
+  abortOnSignals(process),
+);
+
+// What still holds the event loop (a socket that closes slowly) must not hold the shell. Output through a pipe may be
+// on its way, so it is waited for.
+await Promise.all(
+  [process.stdout, process.stderr].map((stream) => new Promise<void>((done) => stream.write('', () => done()))),
+);
+process.exit(exitCode);

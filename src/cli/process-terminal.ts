@@ -1,0 +1,60 @@
+import { createInterface } from 'node:readline/promises';
+import type { ReadStream, WriteStream } from 'node:tty';
+import { type Sink, type Terminal, wantsColor } from './terminal.js';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The terminal of this process. */
+export function processTerminal(process: {
+  readonly stdin: ReadStream;
+  readonly stdout: WriteStream;
+  readonly stderr: WriteStream;
+  readonly env: Environment;
+}): Terminal {
+  const { stdin, stdout, stderr, env } = process;
+  const canAsk = stdin.isTTY === true && stderr.isTTY === true;
+  return {
+    stdout: sinkOf(stdout, env),
+    stderr: sinkOf(stderr, env),
+    ask: canAsk ? (question, signal) => ask(stdin, stderr, question, signal) : null,
+  };
+}
+
+function sinkOf(stream: WriteStream, env: Environment): Sink {
+  const isTty = stream.isTTY === true;
+  let open = true;
+  // `sluice ls | head -1` closes the pipe early; that is the reader's right and no error of ours.
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    open = false;
+  });
+  return {
+    write: (text) => {
+      if (open && text !== '') stream.write(text);
+    },
+    isTty,
+    // Some pseudo-terminals have no size and report 0.
+    columns: () => (isTty && stream.columns > 0 ? stream.columns : null),
+    colors: wantsColor(isTty, env, false),
+  };
+}
+
+/** The question goes to stderr, so that a piped stdout holds results alone. */
+async function ask(
+  input: ReadStream,
+  output: WriteStream,
+  question: string,
+  signal: AbortSignal,
+): Promise<string | null> {
+  // Without readline's terminal mode Ctrl-C stays a signal of the process.
+  const lines = createInterface({ input, output, terminal: false });
+  const ended = new Promise<null>((resolve) => lines.once('close', () => resolve(null)));
+  try {
+    return await Promise.race([lines.question(question, { signal }), ended]);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    lines.close();
+  }
+}

@@ -1,0 +1,334 @@
+import { describe, expect, test } from 'vitest';
+import type { SourceRun, StatusReport, SyncReport, TableRun, TableStatus } from '../../executor/engine.js';
+import type { Finding } from '../../guard/finding.js';
+import type { Page } from '../command.js';
+import { plainPaint } from '../terminal.js';
+import { doctorJson, doctorText } from './doctor-view.js';
+import { listJson, listText } from './list-view.js';
+import { queryCsv, queryJson, queryText } from './query-view.js';
+import { statusJson, statusText } from './status-view.js';
+import { syncJson, syncText } from './sync-view.js';
+
+const PAGE: Page = { paint: plainPaint, columns: null, now: new Date('2026-03-02T12:00:00Z') };
+
+const USERS: TableStatus = {
+  address: 'shop:public.users',
+  method: 'cdc',
+  output: 'both',
+  phase: 'live',
+  phaseReason: null,
+  rows: 1_234_567,
+  asOf: '2026-03-02T11:59:30Z',
+  asOfLsn: '0/16B3748',
+  cursor: null,
+  rejectedValues: 0,
+  lastRunAt: '2026-03-02T11:58:00Z',
+  lastError: null,
+  schedule: 'every 5m',
+  target: 'public.users',
+};
+
+const CLICKS: TableStatus = {
+  ...USERS,
+  address: 'shop:public.clicks',
+  method: 'append',
+  output: 'consolidated',
+  phase: 'failed',
+  phaseReason: 'column "id" is gone',
+  rows: null,
+  asOf: null,
+  rejectedValues: 3,
+  lastError: { code: 'COLUMN_MISSING', message: 'column "id" is gone', at: '2026-03-02T11:55:00Z' },
+  target: 'public.clicks',
+};
+
+const STATUS: StatusReport = {
+  state: { lineage: 'l', serial: 3 },
+  lock: null,
+  sources: [
+    {
+      source: 'shop',
+      connection: 'shop_db',
+      destination: 'warehouse',
+      slot: {
+        name: 'sluice_shop',
+        exists: true,
+        active: false,
+        walStatus: 'reserved',
+        retainedWalBytes: 12 * 1024 * 1024,
+        unconfirmedWalBytes: 2048,
+        confirmedLsn: '0/16B3748',
+      },
+      unreachable: null,
+      tables: [USERS, CLICKS],
+    },
+  ],
+};
+
+describe('status', () => {
+  test('a source with a table that failed', () => {
+    expect(statusText(STATUS, PAGE)).toMatchInlineSnapshot(`
+      "shop  shop_db -> warehouse
+        slot sluice_shop, idle, reserved, keeps 12 MiB of WAL, 2 KiB behind, confirmed up to 0/16B3748
+        TABLE               METHOD  PHASE        ROWS  AS OF     LAST RUN    REJECTED
+        shop:public.users   cdc     live    1,234,567  30 s ago  2m 00s ago         0
+        shop:public.clicks  append  failed          ?  -         2m 00s ago         3
+        shop:public.clicks COLUMN_MISSING: column "id" is gone (5m 00s ago)
+      "
+    `);
+  });
+
+  test('a source out of reach still shows its tables; a lock names its holder', () => {
+    const [shop] = STATUS.sources;
+    if (shop === undefined) throw new Error('no source');
+    const report: StatusReport = {
+      state: null,
+      lock: { holder: 'apply by root@host (pid 7)', sinceMs: 95_000 },
+      sources: [
+        {
+          ...shop,
+          slot: null,
+          unreachable: {
+            code: 'SOURCE_UNREACHABLE',
+            message: 'nothing answers',
+            cause: 'ECONNREFUSED',
+            hint: 'start it',
+          },
+          tables: [USERS],
+        },
+      ],
+    };
+    expect(statusText(report, PAGE)).toMatchInlineSnapshot(`
+      "Locked by apply by root@host (pid 7) for 1m 35s.
+
+      Nothing was applied yet. To see what would be: sluice plan
+
+      shop  shop_db -> warehouse
+        unreachable  SOURCE_UNREACHABLE: nothing answers (ECONNREFUSED)
+        hint: start it
+        TABLE              METHOD  PHASE       ROWS  AS OF     LAST RUN    REJECTED
+        shop:public.users  cdc     live   1,234,567  30 s ago  2m 00s ago         0
+      "
+    `);
+  });
+
+  test('as JSON: keys in snake_case', () => {
+    expect(statusJson(STATUS)).toMatchObject({
+      sources: [
+        { slot: { retained_wal_bytes: 12_582_912 }, tables: [{ as_of_lsn: '0/16B3748', rejected_values: 0 }, {}] },
+      ],
+    });
+  });
+});
+
+describe('ls', () => {
+  test('one line a table', () => {
+    expect(listText(STATUS, PAGE)).toMatchInlineSnapshot(`
+      "TABLE               METHOD  OUTPUT        SCHEDULE  DESTINATION  TARGET         PHASE        ROWS
+      shop:public.users   cdc     both          every 5m  warehouse    public.users   live    1,234,567
+      shop:public.clicks  append  consolidated  every 5m  warehouse    public.clicks  failed          ?
+      "
+    `);
+  });
+
+  test('as JSON', () => {
+    expect(listJson(STATUS)).toMatchObject({
+      tables: [{ address: 'shop:public.users', destination: 'warehouse', rows: 1_234_567 }, { rows: null }],
+    });
+    expect(listJson({ ...STATUS, sources: [] })).toEqual({ tables: [] });
+  });
+});
+
+describe('sync', () => {
+  const table: TableRun = {
+    address: 'shop:public.users',
+    kind: 'snapshot',
+    status: 'ok',
+    rows: 1_000,
+    inserted: 1_000,
+    updated: 0,
+    deleted: 0,
+    rejected: 2,
+    durationMs: 4_200,
+    error: null,
+  };
+  const source: SourceRun = {
+    source: 'shop',
+    transactions: 40,
+    changes: 12_345,
+    confirmedLsn: '0/16B3748',
+    durationMs: 5_000,
+    error: null,
+    tables: [table],
+  };
+
+  test.each<{ name: string; report: SyncReport }>([
+    {
+      name: 'nothing was due',
+      report: { ok: true, sources: [{ ...source, changes: 0, confirmedLsn: null, tables: [] }] },
+    },
+    { name: 'no sources', report: { ok: true, sources: [] } },
+  ])('$name', (c) => expect(syncText(c.report, PAGE)).toBe('Nothing was due.\n'));
+
+  test('a load and a stream', () => {
+    expect(syncText({ ok: true, sources: [source] }, PAGE)).toMatchInlineSnapshot(`
+      "TABLE              KIND      STATUS   ROWS  INSERTED  UPDATED  DELETED  REJECTED   TIME
+      shop:public.users  snapshot  ok      1,000     1,000        0        0         2  4.2 s
+
+      shop: 12,345 changes in 40 transactions, confirmed up to 0/16B3748, 5 s
+      "
+    `);
+  });
+
+  test('a failed table beside a source that stopped', () => {
+    const failed: TableRun = {
+      ...table,
+      address: 'shop:public.orders',
+      status: 'failed',
+      error: { code: 'TABLE_MISSING', message: 'public.orders does not exist' },
+    };
+    const crm: SourceRun = {
+      ...source,
+      source: 'crm',
+      changes: 0,
+      confirmedLsn: null,
+      tables: [],
+      error: { code: 'SOURCE_UNREACHABLE', message: 'nothing answers', cause: 'ECONNREFUSED' },
+    };
+    expect(
+      syncText({ ok: false, sources: [{ ...source, tables: [table, failed] }, crm] }, PAGE),
+    ).toMatchInlineSnapshot(`
+      "TABLE               KIND      STATUS   ROWS  INSERTED  UPDATED  DELETED  REJECTED   TIME
+      shop:public.users   snapshot  ok      1,000     1,000        0        0         2  4.2 s
+      shop:public.orders  snapshot  failed  1,000     1,000        0        0         2  4.2 s
+
+      shop: 12,345 changes in 40 transactions, confirmed up to 0/16B3748, 5 s
+
+      failed  crm  SOURCE_UNREACHABLE: nothing answers (ECONNREFUSED)
+      failed  shop:public.orders  TABLE_MISSING: public.orders does not exist
+      "
+    `);
+  });
+
+  test('as JSON', () => {
+    expect(syncJson({ ok: true, sources: [source] })).toEqual({
+      ok: true,
+      sources: [
+        {
+          source: 'shop',
+          transactions: 40,
+          changes: 12_345,
+          confirmed_lsn: '0/16B3748',
+          duration_ms: 5_000,
+          error: null,
+          tables: [
+            {
+              address: 'shop:public.users',
+              kind: 'snapshot',
+              status: 'ok',
+              rows: 1_000,
+              inserted: 1_000,
+              updated: 0,
+              deleted: 0,
+              rejected: 2,
+              duration_ms: 4_200,
+              error: null,
+            },
+          ],
+        },
+      ],
+    });
+  });
+});
+
+describe('doctor', () => {
+  const finding: Finding = {
+    level: 'error',
+    code: 'WAL_LEVEL',
+    address: 'shop',
+    message: 'wal_level is replica, logical is needed',
+    why: 'Without it there are no changes to read.',
+    fixSql: 'alter system set wal_level = logical;',
+    needsRestart: true,
+  };
+  const info: Finding = {
+    ...finding,
+    level: 'info',
+    code: 'STANDBY',
+    message: 'm',
+    why: '',
+    fixSql: null,
+    needsRestart: false,
+  };
+  const warning: Finding = { ...info, level: 'warning', code: 'PK', fixSql: 'alter table a\n  add primary key (id);' };
+
+  test('errors first, with the SQL that mends them', () => {
+    expect(doctorText([info, warning, finding], PAGE)).toMatchInlineSnapshot(`
+      "error    WAL_LEVEL  shop: wal_level is replica, logical is needed
+        why: Without it there are no changes to read.
+        fix: alter system set wal_level = logical;
+             (then restart the server)
+      warning  PK  shop: m
+        fix: alter table a
+               add primary key (id);
+      info     STANDBY  shop: m
+      1 error, 1 warning.
+      "
+    `);
+  });
+
+  test.each<{ name: string; findings: Finding[]; last: string }>([
+    { name: 'nothing', findings: [], last: 'Everything is ready.\n' },
+    { name: 'only information', findings: [info], last: 'Everything is ready.\n' },
+    { name: 'a warning', findings: [warning], last: 'Ready. 0 errors, 1 warning.\n' },
+  ])('$name', (c) => expect(doctorText(c.findings, PAGE).endsWith(c.last)).toBe(true));
+
+  test('as JSON', () => {
+    expect(doctorJson([finding])).toMatchObject({
+      errors: 1,
+      warnings: 0,
+      findings: [{ fix_sql: finding.fixSql, needs_restart: true }],
+    });
+    expect(doctorJson([])).toEqual({ errors: 0, warnings: 0, findings: [] });
+  });
+});
+
+describe('query', () => {
+  const result = {
+    columns: [
+      { name: 'id', type: 'BIGINT' },
+      { name: 'name', type: 'VARCHAR' },
+    ],
+    rows: [
+      ['1', 'a,"b"'],
+      ['12', null],
+      ['123', ''],
+      ['4', 'two\nlines'],
+    ],
+  };
+
+  test('as a table: numbers to the right, NULL told, one line a row', () => {
+    expect(queryText(result, PAGE)).toMatchInlineSnapshot(`
+      " id  name
+        1  a,"b"
+       12  NULL
+      123
+        4  two\\nlines
+      (4 rows)
+      "
+    `);
+  });
+
+  test('as CSV: quotes doubled, NULL empty, an empty text quoted', () => {
+    expect(queryCsv(result)).toBe('id,name\r\n1,"a,""b"""\r\n12,\r\n123,""\r\n4,"two\nlines"\r\n');
+  });
+
+  test('as JSON', () => {
+    expect(queryJson(result)).toEqual(result);
+  });
+
+  test('no rows', () => {
+    expect(queryText({ ...result, rows: [] }, PAGE)).toBe('id  name\n(0 rows)\n');
+    expect(queryCsv({ ...result, rows: [] })).toBe('id,name\r\n');
+  });
+});

@@ -1,0 +1,105 @@
+import type { SourceStatus, StatusReport, TableStatus } from '../../executor/engine.js';
+import type { Page } from '../command.js';
+import { type Paint, printable } from '../terminal.js';
+import { formatAge } from './age.js';
+import { errorSummary } from './live-view.js';
+import { formatBytes, formatCount, formatDuration } from './quantity.js';
+import { snakeKeys } from './snake-keys.js';
+import { type Column, table } from './table.js';
+
+const COLUMNS: readonly Column[] = [
+  { title: 'TABLE' },
+  { title: 'METHOD' },
+  { title: 'PHASE' },
+  { title: 'ROWS', align: 'right' },
+  { title: 'AS OF' },
+  { title: 'LAST RUN' },
+  { title: 'REJECTED', align: 'right' },
+];
+
+export function statusText(report: StatusReport, page: Page): string {
+  const parts: string[] = [];
+  if (report.lock !== null) {
+    parts.push(`Locked by ${printable(report.lock.holder)} for ${formatDuration(report.lock.sinceMs)}.\n`);
+  }
+  if (report.state === null) parts.push('Nothing was applied yet. To see what would be: sluice plan\n');
+  for (const source of report.sources) parts.push(sourceText(source, page));
+  return parts.join('\n');
+}
+
+export function statusJson(report: StatusReport): Record<string, unknown> {
+  return snakeKeys(report);
+}
+
+function sourceText(source: SourceStatus, page: Page): string {
+  const lines = [`${page.paint('bold', source.source)}  ${source.connection} -> ${source.destination}`];
+  if (source.unreachable !== null) {
+    lines.push(`  ${page.paint('red', 'unreachable')}  ${errorSummary(source.unreachable)}`);
+    if (source.unreachable.hint !== undefined) lines.push(`  hint: ${source.unreachable.hint}`);
+  }
+  if (source.slot !== null) lines.push(`  ${slotText(source.slot, page.paint)}`);
+  const rows = table(
+    COLUMNS,
+    source.tables.map((each) => tableRow(each, page)),
+    page.paint,
+  );
+  const tables = source.tables.length === 0 ? '  no tables\n' : indent(rows);
+  return `${lines.join('\n')}\n${tables}${source.tables.map((each) => problemText(each, page)).join('')}`;
+}
+
+function slotText(slot: NonNullable<SourceStatus['slot']>, paint: Paint): string {
+  const parts = [`slot ${slot.name}`];
+  if (slot.exists === false) parts.push(paint('red', 'missing'));
+  if (slot.active !== null) parts.push(slot.active ? 'in use' : 'idle');
+  if (slot.walStatus !== null) parts.push(slot.walStatus === 'lost' ? paint('red', 'lost') : slot.walStatus);
+  if (slot.retainedWalBytes !== null) parts.push(`keeps ${formatBytes(slot.retainedWalBytes)} of WAL`);
+  if (slot.unconfirmedWalBytes !== null) parts.push(`${formatBytes(slot.unconfirmedWalBytes)} behind`);
+  if (slot.confirmedLsn !== null) parts.push(`confirmed up to ${slot.confirmedLsn}`);
+  return parts.join(', ');
+}
+
+function tableRow(status: TableStatus, page: Page): readonly string[] {
+  return [
+    printable(status.address),
+    status.method,
+    paintPhase(status.phase, page.paint),
+    formatCount(status.rows),
+    formatAge(status.asOf, page.now),
+    formatAge(status.lastRunAt, page.now),
+    status.rejectedValues === 0 ? '0' : page.paint('yellow', formatCount(status.rejectedValues)),
+  ];
+}
+
+/** Why a table is not live and what went wrong last, below the table so that its columns stay narrow. */
+function problemText(status: TableStatus, page: Page): string {
+  const lines: string[] = [];
+  const reason = status.phaseReason;
+  // A failed table's reason is its last error, which follows with its code and time.
+  if (reason !== null && reason !== status.lastError?.message && status.phase !== 'live') {
+    lines.push(`  ${status.address} ${status.phase}: ${printable(reason)}`);
+  }
+  if (status.lastError !== null) {
+    const { code, message, at } = status.lastError;
+    lines.push(`  ${status.address} ${page.paint('red', code)}: ${printable(message)} (${formatAge(at, page.now)})`);
+  }
+  return lines.map((line) => `${line}\n`).join('');
+}
+
+export function paintPhase(phase: TableStatus['phase'], paint: Paint): string {
+  switch (phase) {
+    case 'live':
+      return paint('green', phase);
+    case 'failed':
+      return paint('red', phase);
+    case 'needs_load':
+    case 'pending':
+      return paint('yellow', phase);
+    case 'disabled':
+    case 'paused':
+      return paint('dim', phase);
+  }
+}
+
+function indent(text: string): string {
+  return text.replace(/^(?=.)/gm, '  ');
+}

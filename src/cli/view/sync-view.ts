@@ -1,0 +1,67 @@
+import type { SourceRun, SyncReport, TableRun } from '../../executor/engine.js';
+import type { Page } from '../command.js';
+import { printable } from '../terminal.js';
+import { errorSummary } from './live-view.js';
+import { formatCount, formatDuration } from './quantity.js';
+import { snakeKeys } from './snake-keys.js';
+import { type Column, table } from './table.js';
+
+const COLUMNS: readonly Column[] = [
+  { title: 'TABLE' },
+  { title: 'KIND' },
+  { title: 'STATUS' },
+  { title: 'ROWS', align: 'right' },
+  { title: 'INSERTED', align: 'right' },
+  { title: 'UPDATED', align: 'right' },
+  { title: 'DELETED', align: 'right' },
+  { title: 'REJECTED', align: 'right' },
+  { title: 'TIME', align: 'right' },
+];
+
+/** What a sync did: a line a table, then a line for each stream, then what failed and why. */
+export function syncText(report: SyncReport, page: Page): string {
+  const tables = report.sources.flatMap((source) => source.tables);
+  const streams = report.sources.filter((source) => source.confirmedLsn !== null || source.changes > 0);
+  const stopped = report.sources.filter((source) => source.error !== null);
+  if (tables.length === 0 && streams.length === 0 && stopped.length === 0) return 'Nothing was due.\n';
+  const parts: string[] = [];
+  if (tables.length > 0)
+    parts.push(
+      table(
+        COLUMNS,
+        tables.map((run) => tableRow(run, page)),
+        page.paint,
+      ),
+    );
+  if (streams.length > 0) parts.push(streams.map(streamText).join(''));
+  const failures = [
+    ...stopped.flatMap((source) => (source.error === null ? [] : [`${source.source}  ${errorSummary(source.error)}`])),
+    ...tables.flatMap((run) => (run.error === null ? [] : [`${run.address}  ${errorSummary(run.error)}`])),
+  ];
+  if (failures.length > 0) parts.push(failures.map((line) => `${page.paint('red', 'failed')}  ${line}\n`).join(''));
+  return parts.join('\n');
+}
+
+export function syncJson(report: SyncReport): Record<string, unknown> {
+  return snakeKeys(report);
+}
+
+function tableRow(run: TableRun, page: Page): readonly string[] {
+  return [
+    printable(run.address),
+    run.kind,
+    run.status === 'ok' ? page.paint('green', 'ok') : page.paint('red', run.status),
+    formatCount(run.rows),
+    formatCount(run.inserted),
+    formatCount(run.updated),
+    formatCount(run.deleted),
+    run.rejected === 0 ? '0' : page.paint('yellow', formatCount(run.rejected)),
+    formatDuration(run.durationMs),
+  ];
+}
+
+function streamText(source: SourceRun): string {
+  const changes = `${formatCount(source.changes)} changes in ${formatCount(source.transactions)} transactions`;
+  const upTo = source.confirmedLsn === null ? '' : `, confirmed up to ${source.confirmedLsn}`;
+  return `${source.source}: ${changes}${upTo}, ${formatDuration(source.durationMs)}\n`;
+}

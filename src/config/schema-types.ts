@@ -1,0 +1,540 @@
+// Made from schema/sources.schema.json by `npm run schema-types`. Change the schema, not this file.
+
+/**
+ * Where Sluice records what it has applied.
+ */
+export type State = StateFile | StateS3 | StatePostgres;
+/**
+ * Where a secret is found: { env: NAME }, { file: PATH } or { credential: NAME }. A plain string is taken as it stands; give it through ${VAR}.
+ */
+export type Secret =
+  | string
+  | {
+      /**
+       * Name of an environment variable, read when the secret is used.
+       */
+      env?: string;
+      /**
+       * Path of a file; ~ is the home folder, a relative path starts at this file. A newline at its end is dropped.
+       */
+      file?: string;
+      /**
+       * Name of a systemd credential (LoadCredential=), found in $CREDENTIALS_DIRECTORY.
+       */
+      credential?: string;
+    };
+/**
+ * Days, hours, minutes, seconds, milliseconds: 1d, 1h30m, 30s, 500ms.
+ */
+export type Duration = string;
+/**
+ * Where tables land.
+ */
+export type Destination = DuckdbDestination | S3Destination | LocalDestination;
+/**
+ * Settings of a table; may be empty.
+ */
+export type Table = {
+  /**
+   * How rows are kept in step. cdc: logical replication; incremental: rows whose cursor grew, upserted by primary key; append: rows beyond the highest cursor, never read twice; full_table: the whole table, swapped in.
+   */
+  method?: 'cdc' | 'incremental' | 'append' | 'full_table';
+  /**
+   * cdc only. consolidated: the current rows; history: every version of a row in <table>_cdc; both: the two tables.
+   */
+  output?: 'consolidated' | 'history' | 'both';
+  /**
+   * cdc with output consolidated or both. soft keeps a deleted row with its last values and marks it; hard removes it.
+   */
+  deletes?: 'soft' | 'hard';
+  /**
+   * incremental and append: the column that only grows for new or changed rows.
+   */
+  cursor?: string;
+  lookback?: Duration;
+  /**
+   * When the source table gets a column. forward_only: filled from then on; resync: load the table again; backfill: fill the new column of the rows that are there.
+   */
+  on_add_columns?: 'forward_only' | 'resync' | 'backfill';
+  /**
+   * When the entry leaves this file. retire: moved aside, comes back with the entry; keep: left as it is; drop: deleted.
+   */
+  on_remove?: 'retire' | 'keep' | 'drop';
+  schedule?: Schedule;
+  columns?: Columns;
+  /**
+   * incremental: the columns that tell rows apart. Absent: the table's primary key.
+   *
+   * @minItems 1
+   */
+  primary_key?: string[];
+  types?: Types;
+  /**
+   * false stops syncing the table and keeps what was copied.
+   */
+  enabled?: boolean;
+} | null;
+
+/**
+ * Which Postgres tables Sluice keeps in step with which destination, and how.
+ */
+export interface SourcesFile {
+  /**
+   * Version of this file format.
+   */
+  version: 1;
+  state?: State;
+  connections: Connections;
+  destinations: Destinations;
+  daemon?: Daemon;
+  sources: Sources;
+  /**
+   * Renames, so that a table is moved instead of retired and loaded again. An entry may stay after it was applied.
+   */
+  moved?: Moved[];
+}
+/**
+ * A file, written atomically.
+ */
+export interface StateFile {
+  /**
+   * The state is a file.
+   */
+  type: 'file';
+  /**
+   * Path of the file; a relative one starts at this file.
+   */
+  path?: string;
+}
+/**
+ * An object in S3, replaced by conditional writes.
+ */
+export interface StateS3 {
+  /**
+   * The state is an object in S3.
+   */
+  type: 's3';
+  /**
+   * Name of the bucket.
+   */
+  bucket: string;
+  /**
+   * Region of the bucket. Absent: AWS_REGION, else the region of the machine.
+   */
+  region?: string;
+  /**
+   * Address of an S3-compatible server. Absent: Amazon S3.
+   */
+  endpoint?: string;
+  /**
+   * Address the bucket as a path instead of a host name; most S3-compatible servers need it.
+   */
+  force_path_style?: boolean;
+  access_key_id?: Secret;
+  secret_access_key?: Secret;
+  /**
+   * Key of the object.
+   */
+  key?: string;
+}
+/**
+ * A row in Postgres.
+ */
+export interface StatePostgres {
+  /**
+   * The state is a row in Postgres.
+   */
+  type: 'postgres';
+  /**
+   * Name of an entry under connections.
+   */
+  connection: string;
+  /**
+   * Schema of the table that holds the state.
+   */
+  schema?: string;
+}
+/**
+ * Postgres databases, by a name of your choice.
+ */
+export interface Connections {
+  [k: string]: Connection;
+}
+/**
+ * A Postgres database.
+ */
+export interface Connection {
+  /**
+   * postgres://user:password@host:port/database?sslmode=verify-full. Parts given beside it win.
+   */
+  url?: string;
+  /**
+   * Host name, IPv4 or IPv6 address without brackets, or the folder of a unix socket ("/...").
+   */
+  host?: string;
+  /**
+   * TCP port.
+   */
+  port?: number;
+  /**
+   * Name of the database.
+   */
+  database?: string;
+  /**
+   * Role to log in as.
+   */
+  user?: string;
+  password?: Secret;
+  tls?: Tls;
+  tunnel?: Tunnel;
+  connect_timeout?: Duration;
+}
+/**
+ * How the connection is encrypted and the server verified.
+ */
+export interface Tls {
+  /**
+   * verify-full checks certificate and host name; verify-ca the certificate only; require only encrypts; disable sends everything as plain text. Default verify-full; disable on a unix socket.
+   */
+  mode?: 'verify-full' | 'verify-ca' | 'require' | 'disable';
+  /**
+   * Certificates to trust (PEM). Absent: those of the system.
+   */
+  ca_file?: string;
+  /**
+   * Client certificate (PEM).
+   */
+  cert_file?: string;
+  /**
+   * Private key of cert_file (PEM).
+   */
+  key_file?: string;
+  /**
+   * Needed with mode disable where the server is not on this machine.
+   */
+  allow_plaintext?: boolean;
+}
+/**
+ * SSH host to go through.
+ */
+export interface Tunnel {
+  /**
+   * SSH host.
+   */
+  host: string;
+  /**
+   * SSH port.
+   */
+  port?: number;
+  /**
+   * User on the SSH host.
+   */
+  user: string;
+  password?: Secret;
+  private_key?: Secret;
+  passphrase?: Secret;
+  /**
+   * Fingerprint of the SSH host key, as ssh-keygen -lf prints it.
+   */
+  host_key?: string;
+  /**
+   * Use TLS to Postgres inside the tunnel, too.
+   */
+  require_tls?: boolean;
+}
+/**
+ * Where the tables land, by a name of your choice.
+ */
+export interface Destinations {
+  [k: string]: Destination;
+}
+/**
+ * A DuckDB file.
+ */
+export interface DuckdbDestination {
+  /**
+   * A DuckDB file.
+   */
+  type: 'duckdb';
+  /**
+   * Path of the file; a relative one starts at this file.
+   */
+  path: string;
+  publish?: Publish;
+  /**
+   * Memory DuckDB may use while it writes, in MiB; beyond it spills to disk.
+   */
+  memory_limit_mb?: number;
+  /**
+   * Threads DuckDB may use. Absent: one a core.
+   */
+  threads?: number;
+}
+/**
+ * A consistent copy, swapped in by rename, for readers that keep the file open for long.
+ */
+export interface Publish {
+  /**
+   * Path of the copy.
+   */
+  path: string;
+  every?: Duration;
+}
+/**
+ * Delta or Parquet tables in S3.
+ */
+export interface S3Destination {
+  /**
+   * Tables in S3.
+   */
+  type: 's3';
+  /**
+   * Table format.
+   */
+  format?: 'delta' | 'parquet';
+  /**
+   * Folder in the bucket.
+   */
+  prefix?: string;
+  /**
+   * delta only. How rows are replaced: deletion vectors (dv) or by writing their files anew (cow).
+   */
+  deletes?: 'dv' | 'cow';
+  /**
+   * Name of the bucket.
+   */
+  bucket: string;
+  /**
+   * Region of the bucket. Absent: AWS_REGION, else the region of the machine.
+   */
+  region?: string;
+  /**
+   * Address of an S3-compatible server. Absent: Amazon S3.
+   */
+  endpoint?: string;
+  /**
+   * Address the bucket as a path instead of a host name; most S3-compatible servers need it.
+   */
+  force_path_style?: boolean;
+  access_key_id?: Secret;
+  secret_access_key?: Secret;
+}
+/**
+ * Delta or Parquet tables in a folder.
+ */
+export interface LocalDestination {
+  /**
+   * Tables in a folder.
+   */
+  type: 'local';
+  /**
+   * Table format.
+   */
+  format?: 'delta' | 'parquet';
+  /**
+   * The folder; a relative one starts at this file.
+   */
+  path: string;
+  /**
+   * delta only. How rows are replaced: deletion vectors (dv) or by writing their files anew (cow).
+   */
+  deletes?: 'dv' | 'cow';
+}
+/**
+ * Settings of `sluice daemon`.
+ */
+export interface Daemon {
+  http?: Http;
+  /**
+   * Which changes of this file the daemon applies by itself. additive: all that destroy nothing.
+   */
+  auto_apply?: 'additive' | 'all' | 'none';
+}
+/**
+ * Health, metrics and the status page. Absent: off.
+ */
+export interface Http {
+  /**
+   * Address and port.
+   */
+  listen: string;
+}
+/**
+ * What is copied, by a name of your choice; the name is part of every address (source:schema.table).
+ */
+export interface Sources {
+  [k: string]: Source;
+}
+/**
+ * Tables of one database and where they land.
+ */
+export interface Source {
+  /**
+   * Name of an entry under connections.
+   */
+  connection: string;
+  /**
+   * Name of an entry under destinations.
+   */
+  destination: string;
+  /**
+   * Limits discovery and patterns to this schema. Absent: all schemas.
+   */
+  schema?: string;
+  /**
+   * Begins the names of Sluice's own columns.
+   */
+  metadata_prefix?: string;
+  /**
+   * Schema in the destination; {schema} and {source} stand for the names in Postgres and in this file.
+   */
+  target_schema?: string;
+  cdc?: Cdc;
+  defaults?: TableDefaults;
+  tables: Tables;
+}
+/**
+ * Logical replication.
+ */
+export interface Cdc {
+  /**
+   * managed: Sluice creates and changes the publication; self_managed: you do, Sluice checks it and prints the SQL.
+   */
+  management?: 'managed' | 'self_managed';
+  /**
+   * Name of the publication. Default sluice_pub_<source>; self_managed names yours.
+   */
+  publication?: string;
+  /**
+   * Name of the replication slot. Default sluice_<source>.
+   */
+  slot?: string;
+  /**
+   * scheduled reads what is new when a table is due; continuous keeps a replication connection open.
+   */
+  transport?: 'scheduled' | 'continuous';
+  flush?: Flush;
+  lag?: Lag;
+  /**
+   * When the slot is gone or lost WAL. manual waits for you; resync makes a new slot and loads the tables again.
+   */
+  on_slot_lost?: 'manual' | 'resync';
+  /**
+   * Write a small logical message now and then, so that the slot moves on where only other tables are busy.
+   */
+  heartbeat?: boolean;
+}
+/**
+ * continuous: when a batch is committed, whichever comes first.
+ */
+export interface Flush {
+  every?: Duration;
+  /**
+   * Most rows in a batch.
+   */
+  rows?: number;
+}
+/**
+ * How much WAL the slot may hold back on the server.
+ */
+export interface Lag {
+  /**
+   * Warn from here on, in MiB.
+   */
+  warning_mb?: number;
+  /**
+   * Act from here on, in MiB.
+   */
+  critical_mb?: number;
+  /**
+   * drop_slot frees the WAL; the tables then need a resync. self_managed always alerts.
+   */
+  on_critical?: 'alert' | 'drop_slot';
+}
+/**
+ * Settings of every table that does not say otherwise; where one does not fit the method of a table, it is left out there.
+ */
+export interface TableDefaults {
+  /**
+   * How rows are kept in step. cdc: logical replication; incremental: rows whose cursor grew, upserted by primary key; append: rows beyond the highest cursor, never read twice; full_table: the whole table, swapped in.
+   */
+  method?: 'cdc' | 'incremental' | 'append' | 'full_table';
+  /**
+   * cdc only. consolidated: the current rows; history: every version of a row in <table>_cdc; both: the two tables.
+   */
+  output?: 'consolidated' | 'history' | 'both';
+  /**
+   * cdc with output consolidated or both. soft keeps a deleted row with its last values and marks it; hard removes it.
+   */
+  deletes?: 'soft' | 'hard';
+  /**
+   * incremental and append: the column that only grows for new or changed rows.
+   */
+  cursor?: string;
+  lookback?: Duration;
+  /**
+   * When the source table gets a column. forward_only: filled from then on; resync: load the table again; backfill: fill the new column of the rows that are there.
+   */
+  on_add_columns?: 'forward_only' | 'resync' | 'backfill';
+  /**
+   * When the entry leaves this file. retire: moved aside, comes back with the entry; keep: left as it is; drop: deleted.
+   */
+  on_remove?: 'retire' | 'keep' | 'drop';
+  schedule?: Schedule;
+}
+/**
+ * Either every, or cron with timezone.
+ */
+export interface Schedule {
+  every?: Duration;
+  /**
+   * Five fields: minute hour day month weekday; six with seconds first.
+   */
+  cron?: string;
+  /**
+   * IANA name of the time zone that cron is meant in.
+   */
+  timezone?: string;
+}
+/**
+ * By schema.table, or a pattern with * ("billing.*"). An exact name wins over patterns, the longer pattern over the shorter. Names are taken as Postgres stores them; put a part with a dot or a * in its name in double quotes: '"my.schema".users'.
+ */
+export interface Tables {
+  [k: string]: Table;
+}
+/**
+ * Which columns are copied: include or exclude. Key and cursor columns always come along.
+ */
+export interface Columns {
+  /**
+   * Only these.
+   *
+   * @minItems 1
+   */
+  include?: string[];
+  /**
+   * All but these.
+   *
+   * @minItems 1
+   */
+  exclude?: string[];
+}
+/**
+ * Destination types by column, where the usual one does not suit.
+ */
+export interface Types {
+  [k: string]: string;
+}
+/**
+ * One rename.
+ */
+export interface Moved {
+  /**
+   * The old address: source or source:schema.table.
+   */
+  from: string;
+  /**
+   * The new address, which this file must hold.
+   */
+  to: string;
+}

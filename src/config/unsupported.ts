@@ -1,0 +1,51 @@
+import type { ConfigPath, Issue } from './problem.js';
+import { entriesOf } from './reading.js';
+import type { Pruned } from './schema.js';
+import type { SourcesFile } from './schema-types.js';
+
+/** What the schema knows and this version does not do yet; each message says what to use meanwhile. */
+export function unsupported(raw: Pruned<SourcesFile>): Issue[] {
+  const issues: Issue[] = [];
+  const refuse = (path: ConfigPath, message: string, at: 'key' | 'value' = 'value'): void => {
+    issues.push({
+      level: 'error',
+      code: 'NOT_SUPPORTED_YET',
+      path,
+      at,
+      message: `not supported yet: ${message}`,
+    });
+  };
+  if (raw.state?.type !== undefined && raw.state.type !== 'file') {
+    refuse(
+      ['state', 'type'],
+      `state in ${raw.state.type === 's3' ? 'S3' : 'Postgres'}; use { type: file, path: .sluice/state.json }`,
+    );
+  }
+  for (const [name, connection] of entriesOf(raw.connections)) {
+    if (connection.tunnel !== undefined) {
+      refuse(
+        ['connections', name, 'tunnel'],
+        'SSH tunnels; open one with ssh -L and give its local host and port',
+        'key',
+      );
+    }
+  }
+  for (const [name, destination] of entriesOf(raw.destinations)) {
+    if (destination.type === 's3' || destination.type === 'local') {
+      const what = destination.type === 's3' ? 'tables in S3' : 'Delta and Parquet tables';
+      refuse(['destinations', name, 'type'], `${what}; use { type: duckdb, path: warehouse.duckdb }`);
+    }
+  }
+  if (raw.daemon?.http !== undefined) {
+    refuse(['daemon', 'http'], 'the HTTP endpoints; leave "http" out and use `sluice status`', 'key');
+  }
+  for (const [name, source] of entriesOf(raw.sources)) {
+    if (source.cdc?.transport === 'continuous') {
+      refuse(
+        ['sources', name, 'cdc', 'transport'],
+        'transport "continuous"; use "scheduled" with a short schedule such as { every: 10s }',
+      );
+    }
+  }
+  return issues;
+}

@@ -1,0 +1,194 @@
+import { describe, expect, test } from 'vitest';
+import { FakeClock } from '../../test/fake/clock.js';
+import {
+  EMPTY_STATUS,
+  type FakeAnswers,
+  FakeEngine,
+  fakeChange,
+  fakeConfig,
+  fakePlan,
+} from '../../test/fake/engine.js';
+import type { Config, Schedule } from '../config/config.js';
+import { type PlainError, SluiceError } from '../error/sluice-error.js';
+import type { SourceRun } from '../executor/engine.js';
+import { runDaemon } from './daemon.js';
+import type { Log } from './log.js';
+
+const TEN_SECONDS: Schedule = { kind: 'every', everyMs: 10_000 };
+const HOUR: Schedule = { kind: 'every', everyMs: 3_600_000 };
+
+class CollectedLog implements Log {
+  readonly lines: string[] = [];
+  debug(): void {}
+  info(_fields: object, message: string): void {
+    this.lines.push(`info ${message}`);
+  }
+  warn(_fields: object, message: string): void {
+    this.lines.push(`warn ${message}`);
+  }
+  error(_fields: object, message: string): void {
+    this.lines.push(`error ${message}`);
+  }
+}
+
+function sourceRun(source: string, error: PlainError | null): SourceRun {
+  return { source, transactions: 0, changes: 0, confirmedLsn: null, durationMs: 1, error, tables: [] };
+}
+
+/** Runs the daemon until it has synced so often, each call noted with the second at which it came. */
+async function runFor(syncs: number, config: Config, answers: FakeAnswers = {}) {
+  const clock = new FakeClock();
+  const log = new CollectedLog();
+  const controller = new AbortController();
+  const startMs = clock.monotonicMs();
+  const timeline: string[] = [];
+  let engine: FakeEngine | undefined;
+  let left = syncs;
+  await runDaemon(
+    {
+      config,
+      clock,
+      log,
+      createEngine: async (deps) => {
+        engine = new FakeEngine(deps, {
+          ...answers,
+          sync: async (request, signal, engineDeps) => {
+            timeline.push(`${(clock.monotonicMs() - startMs) / 1_000} s ${request.address ?? 'all'}`);
+            left -= 1;
+            if (left <= 0) controller.abort();
+            return (await answers.sync?.(request, signal, engineDeps)) ?? { sources: [], ok: true };
+          },
+        });
+        return engine;
+      },
+    },
+    controller.signal,
+  );
+  return { timeline, calls: engine?.calls ?? [], log: log.lines };
+}
+
+describe('ticks', () => {
+  test('syncs at its start, then at the interval', async () => {
+    const { timeline, calls, log } = await runFor(3, fakeConfig({ shop: [TEN_SECONDS] }));
+    expect(timeline).toEqual(['0 s all', '10 s all', '20 s all']);
+    expect(calls.at(-1)).toBe('close');
+    expect(log).toEqual(['info daemon started', 'info no changes to apply', 'info daemon stopped']);
+  });
+
+  test('looks every minute for loads that others queued', async () => {
+    const { timeline } = await runFor(3, fakeConfig({ shop: [HOUR] }));
+    expect(timeline).toEqual(['0 s all', '60 s all', '120 s all']);
+  });
+
+  test('never asks for more than what is due', async () => {
+    const { calls } = await runFor(2, fakeConfig({ shop: [TEN_SECONDS] }));
+    expect(calls).toEqual(['plan', 'sync all', 'sync all', 'close']);
+  });
+});
+
+describe('trouble', () => {
+  const unreachable: PlainError = { code: 'SOURCE_UNREACHABLE', message: 'nothing answers' };
+
+  test('a source in trouble backs off, the others keep their pace', async () => {
+    const { timeline, log } = await runFor(6, fakeConfig({ shop: [TEN_SECONDS], crm: [TEN_SECONDS] }), {
+      sync: (request) => ({
+        ok: false,
+        sources:
+          request.address === 'crm'
+            ? [sourceRun('crm', null)]
+            : [sourceRun('shop', unreachable), sourceRun('crm', null)],
+      }),
+    });
+    // 0.5, 1, 2, 4, 8 s after one another, as its rule says.
+    expect(timeline).toEqual(['0 s all', '0.5 s all', '1.5 s all', '3.5 s all', '7.5 s all', '10 s crm']);
+    expect(log.filter((line) => line.includes('trouble'))).toEqual([
+      'warn source in trouble, trying again',
+      'warn source in trouble, trying again',
+      'warn source in trouble, trying again',
+      'warn source in trouble, trying again',
+      'error source in trouble, trying again',
+    ]);
+  });
+
+  test('a stopped source waits until the state changes', async () => {
+    let serial = 3;
+    let calls = 0;
+    const { timeline, log } = await runFor(5, fakeConfig({ shop: [TEN_SECONDS], crm: [TEN_SECONDS] }), {
+      sync: (request) => {
+        calls += 1;
+        if (calls === 3) serial = 4;
+        const lost: PlainError = { code: 'SLOT_LOST', message: 'the slot is gone' };
+        if (calls === 1) return { ok: false, sources: [sourceRun('shop', lost), sourceRun('crm', null)] };
+        return { ok: true, sources: request.address === null ? [sourceRun('shop', null)] : [] };
+      },
+      status: () => ({ ...EMPTY_STATUS, state: { lineage: 'lineage-1', serial } }),
+    });
+    expect(timeline).toEqual(['0 s all', '10 s crm', '20 s crm', '30 s all', '40 s all']);
+    expect(log).toContain('info the state has changed, trying stopped sources again');
+  });
+
+  test('an error of the whole sync holds all sources', async () => {
+    let calls = 0;
+    const { timeline, log } = await runFor(2, fakeConfig({ shop: [TEN_SECONDS] }), {
+      sync: () => {
+        calls += 1;
+        if (calls === 1) throw new SluiceError({ code: 'STATE_LOCKED', message: 'held by pid 7' });
+        return { ok: true, sources: [] };
+      },
+    });
+    expect(timeline).toEqual(['0 s all', '0.5 s all']);
+    expect(log).toContain('warn source in trouble, trying again');
+  });
+});
+
+describe('auto_apply', () => {
+  test('applies additive changes at its start', async () => {
+    const { calls } = await runFor(1, fakeConfig({ shop: [TEN_SECONDS] }), { plan: () => fakePlan([fakeChange()]) });
+    expect(calls).toEqual(['plan', 'apply plan-1', 'sync all', 'close']);
+  });
+
+  test('destructive changes wait and are logged once', async () => {
+    const { calls, log } = await runFor(3, fakeConfig({ shop: [TEN_SECONDS] }), {
+      plan: () => fakePlan([fakeChange({ destructive: true })]),
+    });
+    expect(calls.filter((call) => !call.startsWith('sync'))).toEqual(['plan', 'close']);
+    expect(log.filter((line) => line === 'warn changes wait for sluice apply')).toHaveLength(1);
+  });
+
+  test('a plan that fails is made again by the rule of its error; syncs go on', async () => {
+    const { calls } = await runFor(2, fakeConfig({ shop: [HOUR] }), {
+      plan: (call) => {
+        if (call === 1) throw new SluiceError({ code: 'SOURCE_UNREACHABLE', message: 'nothing answers' });
+        return fakePlan([fakeChange()]);
+      },
+    });
+    expect(calls).toEqual(['plan', 'sync all', 'plan', 'apply plan-1', 'sync all', 'close']);
+  });
+
+  test('an apply that failed in part is planned again later', async () => {
+    const change = fakeChange();
+    const { calls, log } = await runFor(2, fakeConfig({ shop: [HOUR] }), {
+      plan: () => fakePlan([change]),
+      apply: () => [{ change, status: 'failed', error: { code: 'SLOT_IN_USE', message: 'held by pid 9' } }],
+    });
+    expect(calls).toEqual(['plan', 'apply plan-1', 'sync all', 'plan', 'apply plan-1', 'sync all', 'close']);
+    expect(log.filter((line) => line === 'error the config could not be applied')).toHaveLength(1);
+  });
+});
+
+describe('stopping', () => {
+  test('a sync that rejects on abort ends the daemon quietly', async () => {
+    const { log } = await runFor(1, fakeConfig({ shop: [TEN_SECONDS] }), {
+      sync: (_request, signal) => {
+        signal.throwIfAborted();
+        return { ok: true, sources: [] };
+      },
+    });
+    expect(log.at(-1)).toBe('info daemon stopped');
+  });
+
+  test('work that does not end is left behind', async () => {
+    const { log } = await runFor(1, fakeConfig({ shop: [TEN_SECONDS] }), { sync: () => new Promise(() => undefined) });
+    expect(log.at(-1)).toBe('warn stopped before the work under way had ended; the next start does it again');
+  });
+});

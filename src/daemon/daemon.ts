@@ -1,0 +1,66 @@
+import type { Config } from '../config/config.js';
+import type { Clock, Engine, EngineDeps, Host } from '../executor/engine.js';
+import { DaemonLoop } from './daemon-loop.js';
+import { logEvent } from './event-log.js';
+import type { Log } from './log.js';
+
+export interface DaemonDeps {
+  readonly createEngine: (deps: EngineDeps) => Promise<Engine>;
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly host: Host;
+  readonly log: Log;
+}
+
+/** SIGTERM has to be through within 10 s (law 10); the rest is for the process to end. */
+const DRAIN_MS = 8_000;
+
+/**
+ * Keeps everything of one config in step until the signal aborts: applies at its start what it may, then runs what is
+ * due. Resolves when the work under way has ended, at the latest {@link DRAIN_MS} after the abort; what was not
+ * committed by then is done again by the next start.
+ * @throws what the engine's making threw, and faults of the loop itself; errors of sources and syncs are logged
+ */
+export async function runDaemon(deps: DaemonDeps, signal: AbortSignal): Promise<void> {
+  const { clock, config, host, log } = deps;
+  const engine = await deps.createEngine({ config, clock, host, onEvent: (event) => logEvent(log, event) });
+  log.info({ file: config.file, sources: Object.keys(config.sources) }, 'daemon started');
+  if (config.daemon.http !== null)
+    log.warn({ listen: config.daemon.http.listen }, 'daemon.http is not served by this version');
+  const work = workAndClose(new DaemonLoop({ engine, clock, log }), engine, signal);
+  const ended = await endsInTime(work, clock, signal);
+  if (ended) log.info({}, 'daemon stopped');
+  else log.warn({ drain_ms: DRAIN_MS }, 'stopped before the work under way had ended; the next start does it again');
+}
+
+async function workAndClose(loop: DaemonLoop, engine: Engine, signal: AbortSignal): Promise<void> {
+  try {
+    await loop.run(signal);
+  } finally {
+    await engine.close();
+  }
+}
+
+/** False when the work goes on longer after the abort than it may. */
+async function endsInTime(work: Promise<void>, clock: Clock, signal: AbortSignal): Promise<boolean> {
+  const timer = new AbortController();
+  const late = aborted(signal).then(async () => {
+    await clock.sleep(DRAIN_MS, timer.signal);
+    return false;
+  });
+  // Cancelled when the work is through; and work that is given up on may fail unseen.
+  late.catch(() => undefined);
+  work.catch(() => undefined);
+  try {
+    return await Promise.race([work.then(() => true), late]);
+  } finally {
+    timer.abort();
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,70 @@
+import { assertNever } from '../error/sluice-error.js';
+import type { ChangeResult, EngineEvent } from '../executor/engine.js';
+import type { Log } from './log.js';
+
+/** One log line for an event of the engine. What repeats while work goes on is debug, what a person should see is more. */
+export function logEvent(log: Log, event: EngineEvent): void {
+  switch (event.kind) {
+    case 'change_started':
+      log.debug({ action: event.change.action, address: event.change.address }, 'change started');
+      return;
+    case 'change_ended':
+      logChange(log, event.result);
+      return;
+    case 'load_started':
+      log.info({ address: event.address, method: event.method, estimated_rows: event.estimatedRows }, 'load started');
+      return;
+    case 'load_progress':
+      log.debug(
+        { address: event.address, rows: event.rows, bytes: event.bytes, estimated_rows: event.estimatedRows },
+        'loading',
+      );
+      return;
+    case 'load_ended':
+      log.info(
+        { address: event.address, rows: event.rows, bytes: event.bytes, duration_ms: event.durationMs },
+        'load ended',
+      );
+      return;
+    case 'stream_progress':
+      log.debug(
+        {
+          source: event.source,
+          changes: event.changes,
+          transactions: event.transactions,
+          confirmed_lsn: event.confirmedLsn,
+          remaining_bytes: event.remainingBytes,
+        },
+        'streaming',
+      );
+      return;
+    case 'waiting':
+      log.info({ address: event.address, what: event.what }, 'waiting');
+      return;
+    case 'table_failed':
+      log.error({ address: event.address, error: event.error }, 'table failed');
+      return;
+    case 'notice':
+      log.warn({ address: event.address, notice: event.message }, 'notice');
+      return;
+    default:
+      assertNever(event);
+  }
+}
+
+function logChange(log: Log, result: ChangeResult): void {
+  const fields = { action: result.change.action, address: result.change.address };
+  switch (result.status) {
+    case 'applied':
+      log.info({ ...fields, duration_ms: result.durationMs }, 'change applied');
+      return;
+    case 'failed':
+      log.error({ ...fields, error: result.error }, 'change failed');
+      return;
+    case 'not_attempted':
+      log.warn({ ...fields, because: result.because }, 'change not attempted');
+      return;
+    default:
+      assertNever(result);
+  }
+}

@@ -1,0 +1,59 @@
+import type { Config, Schedule } from '../config/config.js';
+import { dueAt, scheduleKey } from '../planner/schedule.js';
+
+/**
+ * When the daemon wakes. The engine decides what is due, from what the destination says of each table's last run; the
+ * daemon only has to call it at the right moments, so it keeps one last tick for each schedule of each source.
+ */
+
+/** The distinct schedules of a source's enabled tables, with when each ticked last (null: not since the start). */
+export interface SourceTicks {
+  readonly source: string;
+  readonly ticks: readonly Tick[];
+}
+
+export interface Tick {
+  readonly schedule: Schedule;
+  readonly lastAt: Date | null;
+}
+
+export function ticksOf(config: Config): readonly SourceTicks[] {
+  return Object.values(config.sources).map((source) => {
+    const schedules = new Map<string, Schedule>();
+    for (const { table } of source.tables) {
+      if (table.enabled) schedules.set(scheduleKey(table.schedule), table.schedule);
+    }
+    return { source: source.name, ticks: [...schedules.values()].map((schedule) => ({ schedule, lastAt: null })) };
+  });
+}
+
+/** When a source is due next; null for one without active tables. */
+export function nextTickAt(source: SourceTicks, now: Date): Date | null {
+  let next: Date | null = null;
+  for (const tick of source.ticks) {
+    const at = dueAt(tick.lastAt, tick.schedule, now);
+    if (at !== null && (next === null || at.getTime() < next.getTime())) next = at;
+  }
+  return next;
+}
+
+export function isTickDue(source: SourceTicks, now: Date): boolean {
+  const at = nextTickAt(source, now);
+  return at !== null && at.getTime() <= now.getTime();
+}
+
+/**
+ * A source's ticks after a sync that ran from `startedAt` to `endedAt`. An interval counts from the end, as the engine
+ * counts it from a run that ended before that: at the next tick it is due for certain. A cron tick counts from the
+ * start, so that one that fell into the run is not lost.
+ */
+export function tickAfter(source: SourceTicks, startedAt: Date, endedAt: Date): SourceTicks {
+  return {
+    source: source.source,
+    ticks: source.ticks.map((tick) => {
+      const at = dueAt(tick.lastAt, tick.schedule, startedAt);
+      if (at === null || at.getTime() > startedAt.getTime()) return tick;
+      return { schedule: tick.schedule, lastAt: tick.schedule.kind === 'every' ? endedAt : startedAt };
+    }),
+  };
+}

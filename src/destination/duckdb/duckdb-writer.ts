@@ -1,0 +1,44 @@
+import { startThread, type ThreadHandle } from '../../thread/call.js';
+import type { DestinationWriter } from '../writer.js';
+import type { SessionSettings } from './session.js';
+import type { DuckDbSurface } from './worker.js';
+
+/** Starts the thread that owns a DuckDB file. @param onWait told when the file is held by another process */
+export async function openDuckDbWriter(settings: SessionSettings, onWait: (what: string) => void): Promise<DestinationWriter> {
+  const thread: ThreadHandle<DuckDbSurface> = startThread(new URL('./worker.js', import.meta.url), 'sluice-duckdb');
+  thread.onEvent((event) => {
+    if (isWaiting(event)) onWait(event.what);
+  });
+  const { call } = thread;
+  await call.configure(settings);
+  return {
+    readFacts: () => call.readFacts(undefined),
+    beginLoad: (load) => call.beginLoad(load, [load.channel.port]),
+    continueLoad: (address) => call.continueLoad(address),
+    loadRejected: (load) => call.loadRejected(load, [load.channel.port]),
+    finishLoad: (load) => call.finishLoad(load),
+    abandonLoad: (address) => call.abandonLoad(address),
+    stagePage: (page) => call.stagePage(page, [page.channel.port]),
+    commitPage: (page) => call.commitPage(page),
+    pruneHeld: (request) => call.pruneHeld(request),
+    stageRows: (request) => call.stageRows(request, [request.channel.port]),
+    writeRows: (rows) => call.writeRows(rows),
+    recordFailure: (failure) => call.recordFailure(failure),
+    requestSnapshot: (request) => call.requestSnapshot(request),
+    addColumns: (table) => call.addColumns(table),
+    retireTable: (request) => call.retireTable(request),
+    dropTable: (request) => call.dropTable(request),
+    moveTable: (request) => call.moveTable(request),
+    forgetStream: (source) => call.forgetStream(source),
+    release: () => call.release(null),
+    publish: (path) => call.publish(path),
+    close: async () => {
+      await call.release(null);
+      await thread.terminate();
+    },
+  };
+}
+
+function isWaiting(event: unknown): event is { readonly kind: 'waiting'; readonly what: string } {
+  return typeof event === 'object' && event !== null && 'kind' in event && event.kind === 'waiting' && 'what' in event;
+}

@@ -1,0 +1,172 @@
+import type { DestinationFacts, StreamFacts, TableFacts } from '../facts.js';
+import type { DuckDbSession } from './session.js';
+import { literal } from './sql-text.js';
+
+/** Reads and writes `_sluice.streams` and `_sluice.tables`. Writes are only made inside the transaction that writes the rows. */
+
+interface StreamRow extends Record<string, string | null> {
+  source: string;
+  slot: string;
+  system_identifier: string;
+  confirmed_lsn: string;
+  confirmed_at: string | null;
+  updated_at: string | null;
+}
+
+interface TableRow extends Record<string, string | number | null> {
+  address: string;
+  loaded_generation: number;
+  resnapshot_reason: string | null;
+  rows: string | null;
+  as_of_lsn: string | null;
+  as_of: string | null;
+  cursor: string | null;
+  rejected_values: string | null;
+  last_run_at: string | null;
+  load_rows_per_second: number | null;
+  error_code: string | null;
+  error_message: string | null;
+  error_at: string | null;
+  snapshot: string | null;
+  snapshot_lsn: string | null;
+}
+
+const ISO = (column: string): string => `strftime(${column}, '%Y-%m-%dT%H:%M:%S.%fZ') AS ${column}`;
+
+export async function readFacts(session: DuckDbSession): Promise<DestinationFacts> {
+  const streams = await session.rows<StreamRow>(
+    `SELECT source, slot, system_identifier, confirmed_lsn, ${ISO('confirmed_at')}, ${ISO('updated_at')} FROM _sluice.streams ORDER BY source`,
+  );
+  const tables = await session.rows<TableRow>(
+    `SELECT address, loaded_generation, resnapshot_reason, rows, as_of_lsn, ${ISO('as_of')}, "cursor", rejected_values,
+       ${ISO('last_run_at')}, load_rows_per_second, error_code, error_message, ${ISO('error_at')}, snapshot, snapshot_lsn
+     FROM _sluice.tables ORDER BY address`,
+  );
+  const foreign = await session.rows<{ name: string }>(
+    `SELECT schema_name || '.' || table_name AS name FROM duckdb_tables()
+     WHERE NOT internal AND NOT temporary AND schema_name NOT IN ('_sluice', '_sluice_retired')
+       AND table_name NOT LIKE '\\_sluice\\_load\\_%' ESCAPE '\\'
+       AND NOT EXISTS (SELECT 1 FROM _sluice.tables t WHERE t.target_schema = schema_name
+         AND (t.target_name = table_name OR t.target_name || '_cdc' = table_name))
+     ORDER BY name`,
+  );
+  return {
+    exists: true,
+    streams: streams.map(
+      (row): StreamFacts => ({
+        source: row.source,
+        slot: row.slot,
+        systemIdentifier: row.system_identifier,
+        confirmedLsn: row.confirmed_lsn,
+        confirmedAt: row.confirmed_at ?? '',
+        updatedAt: row.updated_at ?? '',
+      }),
+    ),
+    tables: tables.map(tableFacts),
+    foreignTables: foreign.map((row) => row.name),
+  };
+}
+
+export async function readStream(session: DuckDbSession, source: string): Promise<string | null> {
+  const rows = await session.rows<{ confirmed_lsn: string }>(
+    `SELECT confirmed_lsn FROM _sluice.streams WHERE source = ${literal(source)}`,
+  );
+  return rows[0]?.confirmed_lsn ?? null;
+}
+
+function tableFacts(row: TableRow): TableFacts {
+  return {
+    address: row.address,
+    loadedGeneration: row.loaded_generation,
+    resnapshotReason: row.resnapshot_reason,
+    rows: row.rows === null ? null : Number(row.rows),
+    asOfLsn: row.as_of_lsn,
+    asOf: row.as_of,
+    cursor: row.cursor,
+    rejectedValues: Number(row.rejected_values ?? 0),
+    lastError:
+      row.error_code === null
+        ? null
+        : { code: row.error_code, message: row.error_message ?? '', at: row.error_at ?? '' },
+    lastRunAt: row.last_run_at,
+    loadRowsPerSecond: row.load_rows_per_second,
+    snapshot:
+      row.snapshot === null || row.snapshot_lsn === null ? null : { snapshot: row.snapshot, snapshotLsn: row.snapshot_lsn },
+  };
+}
+
+/** Columns of `_sluice.tables` that a write sets; the others keep their value. */
+export type TableFactsChange = Readonly<Record<string, string | number | null>>;
+
+/** Creates or changes the row of a table. Values are literals; `{sql}` is not supported on purpose. */
+export async function writeTableFacts(
+  session: DuckDbSession,
+  table: { readonly address: string; readonly schema: string; readonly name: string },
+  change: TableFactsChange,
+): Promise<void> {
+  const address = literal(table.address);
+  await session.run(
+    `INSERT INTO _sluice.tables (address, loaded_generation, rejected_values)
+     SELECT ${address}, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM _sluice.tables WHERE address = ${address})`,
+  );
+  const all = { target_schema: table.schema, target_name: table.name, ...change };
+  const assignments = Object.entries(all).map(([column, value]) => `"${column}" = ${literal(value)}`);
+  await session.run(`UPDATE _sluice.tables SET ${assignments.join(', ')} WHERE address = ${address}`);
+}
+
+export interface StreamWrite {
+  readonly source: string;
+  readonly slot: string;
+  readonly systemIdentifier: string;
+  readonly confirmedLsn: string;
+  readonly confirmedAt: string;
+  readonly updatedAt: string;
+}
+
+export async function writeStream(session: DuckDbSession, stream: StreamWrite): Promise<void> {
+  await session.run(`DELETE FROM _sluice.streams WHERE source = ${literal(stream.source)}`);
+  await session.run(
+    `INSERT INTO _sluice.streams VALUES (${[stream.source, stream.slot, stream.systemIdentifier, stream.confirmedLsn, stream.confirmedAt, stream.updatedAt].map(literal).join(', ')})`,
+  );
+}
+
+export interface RunWrite {
+  readonly runId: string;
+  readonly source: string;
+  readonly address: string;
+  readonly kind: string;
+  readonly status: 'ok' | 'failed';
+  readonly startedAt: string;
+  readonly endedAt: string;
+  readonly rows: number;
+  readonly inserted: number;
+  readonly updated: number;
+  readonly deleted: number;
+  readonly rejected: number;
+  readonly fromLsn: string | null;
+  readonly toLsn: string | null;
+  readonly errorCode: string | null;
+  readonly errorMessage: string | null;
+}
+
+export async function writeRun(session: DuckDbSession, run: RunWrite): Promise<void> {
+  const values = [
+    run.runId,
+    run.source,
+    run.address,
+    run.kind,
+    run.status,
+    run.startedAt,
+    run.endedAt,
+    run.rows,
+    run.inserted,
+    run.updated,
+    run.deleted,
+    run.rejected,
+    run.fromLsn,
+    run.toLsn,
+    run.errorCode,
+    run.errorMessage,
+  ];
+  await session.run(`INSERT INTO _sluice.runs VALUES (${values.map(literal).join(', ')})`);
+}

@@ -1,0 +1,281 @@
+import type { RecordBatch } from 'apache-arrow';
+import { type BatchMessage, attachBatch } from '../../batch/transfer.js';
+import { type LogicalType, duckdbTypeName } from '../../batch/logical-type.js';
+import { SluiceError } from '../../error/sluice-error.js';
+import { BatchReceiver } from '../../thread/batch-channel.js';
+import { historyName, METADATA_TYPES, metadataColumns, metadataNames, type TargetTable } from '../target-table.js';
+import type { BeginLoad, FinishLoad, LoadOutcome } from '../writer.js';
+import { readStream, writeRun, writeStream, writeTableFacts } from './facts-store.js';
+import { heldTable, takeHeld, takeHeldTruncates } from './held-changes.js';
+import { columnTypes, createHistory, ensureSchema, liveRows, tableExists } from './target-ddl.js';
+import { applyChanges } from './apply-changes.js';
+import { lsnNumber, lsnNumberSql } from './lsn-number.js';
+import type { DuckDbSession } from './session.js';
+import { columnList, identifier, keyEquality, literal, qualified } from './sql-text.js';
+
+/**
+ * Loads: rows go into a table beside the target, in as many transactions as it takes; one last transaction puts it in
+ * the target's place together with the checkpoint. A load that was killed leaves only its table, which the next removes.
+ */
+
+export function loadTable(table: { readonly schema: string; readonly name: string }): string {
+  return qualified({ schema: table.schema, name: `_sluice_load_${table.name}` });
+}
+
+const REJECTED_COLUMNS: readonly { readonly name: string; readonly type: LogicalType }[] = [
+  { name: 'key', type: { kind: 'varchar' } },
+  { name: 'column', type: { kind: 'varchar' } },
+  { name: 'source_text', type: { kind: 'varchar' } },
+  { name: 'reason', type: { kind: 'varchar' } },
+];
+
+function rejectedTable(address: string): string {
+  return qualified({ schema: '_sluice', name: `rejected ${address}` });
+}
+
+export class RunningLoad {
+  readonly #begin: BeginLoad;
+  readonly #receiver: BatchReceiver<BatchMessage>;
+  #rows = 0;
+
+  private constructor(begin: BeginLoad) {
+    this.#begin = begin;
+    this.#receiver = new BatchReceiver(begin.channel);
+  }
+
+  static async begin(session: DuckDbSession, begin: BeginLoad): Promise<RunningLoad> {
+    const { table } = begin;
+    await ensureSchema(session, table.schema);
+    await session.run(`DROP TABLE IF EXISTS ${loadTable(table)}`);
+    await session.run(`DROP TABLE IF EXISTS ${rejectedTable(table.address)}`);
+    const columns = table.columns.map((column) => `${identifier(column.name)} ${duckdbTypeName(column.type)}`);
+    if (begin.seed !== null) {
+      const names = metadataNames(table.metadataPrefix);
+      columns.push(...names.map((name, i) => `${identifier(name)} ${METADATA_TYPES[i]}`));
+    }
+    await session.run(`CREATE TABLE ${loadTable(table)} (${columns.join(', ')})`);
+    return new RunningLoad(begin);
+  }
+
+  /** One INSERT that pulls batches until the channel ends or asks for a pause. */
+  async advance(session: DuckDbSession): Promise<{ state: 'done' | 'paused'; rows: number }> {
+    const { table, seed } = this.#begin;
+    let state: 'done' | 'paused' = 'done';
+    const source = session.scan.add({
+      columns: table.columns,
+      next: (): RecordBatch | null => {
+        const message = this.#receiver.next();
+        if (message === 'interrupted') state = 'paused';
+        return message === null || message === 'interrupted' ? null : attachBatch(message);
+      },
+    });
+    const metadata =
+      seed === null
+        ? ''
+        : `, 'I', TIMESTAMPTZ ${literal(seed.at)}, false, NULL::TIMESTAMPTZ, ${lsnNumber(seed.lsn)}::BIGINT, 0::BIGINT`;
+    this.#rows += await session.run(`INSERT INTO ${loadTable(table)} SELECT *${metadata} FROM ${source}`);
+    return { state, rows: this.#rows };
+  }
+
+  close(): void {
+    this.#receiver.close();
+  }
+}
+
+/** Takes (key, column, source_text, reason) batches of a load's rejected values. */
+export async function takeRejected(
+  session: DuckDbSession,
+  address: string,
+  receiver: BatchReceiver<BatchMessage>,
+): Promise<number> {
+  const source = session.scan.add({
+    columns: REJECTED_COLUMNS,
+    next: () => {
+      const message = receiver.next();
+      return message === null || message === 'interrupted' ? null : attachBatch(message);
+    },
+  });
+  await session.run(
+    `CREATE TABLE IF NOT EXISTS ${rejectedTable(address)} (key VARCHAR, "column" VARCHAR, source_text VARCHAR, reason VARCHAR)`,
+  );
+  return session.run(`INSERT INTO ${rejectedTable(address)} SELECT * FROM ${source}`);
+}
+
+/** The last transaction of a load. */
+export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now: () => Date): Promise<LoadOutcome> {
+  const { table, mark } = finish;
+  const load = loadTable(table);
+  return session.transaction(async () => {
+    const [loaded] = await session.rows<{ n: string }>(`SELECT count(*) AS n FROM ${load}`);
+    const rows = Number(loaded?.n ?? 0);
+    const history = { schema: table.schema, name: historyName(table) };
+    let heldChanges = 0;
+    if (mark !== null) {
+      if (table.output !== 'consolidated') {
+        if (await tableExists(session, history)) await reconcileHistory(session, table, mark.takenAt, mark.seedLsn);
+        else {
+          await createHistory(session, table);
+          await session.run(
+            `INSERT INTO ${qualified(history)} BY NAME SELECT *, ${identifier(metadataColumns(table.metadataPrefix).timestamp)} AS valid_from, NULL::TIMESTAMPTZ AS valid_to FROM ${load}`,
+          );
+        }
+      }
+      if (table.output !== 'history' && table.deletes === 'soft') await carryDeletedRows(session, table, mark.takenAt, mark.seedLsn);
+    }
+    if (table.output === 'history' && mark !== null) {
+      await session.run(`DROP TABLE ${load}`);
+      await session.run(`DROP TABLE IF EXISTS ${qualified(table)}`);
+    } else {
+      await session.run(`DROP TABLE IF EXISTS ${qualified(table)}`);
+      await session.run(`ALTER TABLE ${load} RENAME TO ${identifier(table.name)}`);
+    }
+    if (mark !== null) {
+      const held = await takeHeld(session, table, mark);
+      if (held.raced) {
+        throw new SluiceError({
+          code: 'SNAPSHOT_RACED',
+          address: table.address,
+          message: 'a transaction that the stream had already delivered was not yet visible in the snapshot',
+          hint: 'nothing was changed; the load is made again',
+        });
+      }
+      if (held.changes !== null) {
+        const applied = await applyChanges(session, table, held.changes);
+        heldChanges = applied.inserted + applied.updated + applied.deleted;
+      }
+      await session.run(`DROP TABLE IF EXISTS ${heldTable(table.address)}`);
+    }
+    const truncated = mark !== null && (await takeHeldTruncates(session, table.address, mark.snapshot));
+    const rejected = await moveRejected(session, table, mark?.snapshotLsn ?? null, mark?.seedLsn ?? null, now);
+    const endedAt = now().toISOString();
+    await writeTableFacts(session, table, {
+      loaded_generation: table.generation,
+      phase: 'live',
+      resnapshot_reason: truncated ? 'TRUNCATE' : null,
+      snapshot: mark?.snapshot ?? null,
+      snapshot_lsn: mark?.snapshotLsn ?? null,
+      rows: await liveRows(session, table),
+      as_of_lsn: mark?.snapshotLsn ?? null,
+      as_of: finish.asOf,
+      cursor: finish.cursor,
+      last_run_at: endedAt,
+      load_rows_per_second: finish.rowsPerSecond,
+      error_code: null,
+      error_message: null,
+      error_at: null,
+    });
+    if (finish.stream !== null && (await readStream(session, finish.stream.source)) === null) {
+      await writeStream(session, { ...finish.stream, confirmedAt: endedAt, updatedAt: endedAt });
+    }
+    await writeRun(session, {
+      ...finish.run,
+      address: table.address,
+      kind: mark === null ? table.method : 'snapshot',
+      status: 'ok',
+      endedAt,
+      rows,
+      inserted: rows,
+      updated: 0,
+      deleted: 0,
+      rejected,
+      fromLsn: null,
+      toLsn: mark?.snapshotLsn ?? null,
+      errorCode: null,
+      errorMessage: null,
+    });
+    return { rows, rejected, heldChanges, needsLoad: truncated };
+  });
+}
+
+/** Takes a load's rejected values over. A reload replaces what was said of the rows before; history keeps its own. */
+export async function moveRejected(
+  session: DuckDbSession,
+  table: TargetTable,
+  lsn: string | null,
+  seedLsn: string | null,
+  now: () => Date,
+  mode: 'replace' | 'add' = table.output === 'consolidated' ? 'replace' : 'add',
+): Promise<number> {
+  const staging = rejectedTable(table.address);
+  const address = literal(table.address);
+  if (mode === 'replace') {
+    // Changes held while the table loaded may be applied on top of it: what was said of them stays.
+    const later = seedLsn === null ? '' : ` AND (lsn IS NULL OR ${lsnNumberSql('lsn')} < ${lsnNumber(seedLsn)})`;
+    await session.run(`DELETE FROM _sluice.rejected_values WHERE address = ${address}${later}`);
+  }
+  let rejected = 0;
+  if (await tableExists(session, { schema: '_sluice', name: `rejected ${table.address}` })) {
+    rejected = await session.run(
+      `INSERT INTO _sluice.rejected_values SELECT ${address}, key, "column", source_text, reason, ${literal(lsn)}, TIMESTAMPTZ ${literal(now().toISOString())} FROM ${staging}`,
+    );
+    await session.run(`DROP TABLE ${staging}`);
+  }
+  await session.run(
+    `INSERT INTO _sluice.tables (address, loaded_generation, rejected_values) SELECT ${address}, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM _sluice.tables WHERE address = ${address})`,
+  );
+  await session.run(
+    `UPDATE _sluice.tables SET rejected_values = (SELECT count(*) FROM _sluice.rejected_values WHERE address = ${address}) WHERE address = ${address}`,
+  );
+  return rejected;
+}
+
+/**
+ * Soft deletes: a row that the source no longer has stays, marked as deleted, also when the deletion was never streamed
+ * (TRUNCATE, a lost slot). Columns that changed their type are left empty in such rows.
+ */
+async function carryDeletedRows(session: DuckDbSession, table: TargetTable, at: string, lsn: string): Promise<void> {
+  if (!(await tableExists(session, table))) return;
+  const meta = metadataColumns(table.metadataPrefix);
+  const old = await columnTypes(session, table);
+  const fresh = await columnTypes(session, { schema: table.schema, name: `_sluice_load_${table.name}` });
+  const ours = [...table.key, ...metadataNames(table.metadataPrefix)];
+  if (ours.some((name) => old.get(name) === undefined || old.get(name) !== fresh.get(name))) return;
+  const shared = table.columns.map((c) => c.name).filter((name) => old.get(name) === fresh.get(name));
+  const was = `o.${identifier(meta.deleted)}`;
+  await session.run(
+    `INSERT INTO ${loadTable(table)} (${columnList([...shared, meta.op, meta.timestamp, meta.deleted, meta.deletedAt, meta.lsn, meta.seq])})
+     SELECT ${columnList(shared, 'o')}, 'D', CASE WHEN ${was} THEN o.${identifier(meta.timestamp)} ELSE TIMESTAMPTZ ${literal(at)} END, true,
+       CASE WHEN ${was} THEN o.${identifier(meta.deletedAt)} ELSE TIMESTAMPTZ ${literal(at)} END,
+       CASE WHEN ${was} THEN o.${identifier(meta.lsn)} ELSE ${lsnNumber(lsn)}::BIGINT END,
+       CASE WHEN ${was} THEN o.${identifier(meta.seq)} ELSE 0 END
+     FROM ${qualified(table)} o ANTI JOIN ${loadTable(table)} l ON ${keyEquality(table.key, 'o', 'l')}`,
+  );
+}
+
+/** A new snapshot against open versions: equal rows go on, others get a version at the snapshot's time. */
+async function reconcileHistory(session: DuckDbSession, table: TargetTable, at: string, lsn: string): Promise<void> {
+  const history = { schema: table.schema, name: historyName(table) };
+  const meta = metadataColumns(table.metadataPrefix);
+  const old = await columnTypes(session, history);
+  for (const column of table.columns) {
+    if (!old.has(column.name)) {
+      await session.run(`ALTER TABLE ${qualified(history)} ADD COLUMN ${identifier(column.name)} ${duckdbTypeName(column.type)}`);
+    }
+  }
+  const names = table.columns.map((c) => c.name);
+  const same = names.map((name) => `l.${identifier(name)} IS NOT DISTINCT FROM o.${identifier(name)}`).join(' AND ');
+  const openLive = `(SELECT * FROM ${qualified(history)} WHERE valid_to IS NULL)`;
+  const number = lsnNumber(lsn);
+  await session.run(`CREATE TEMP TABLE reconciled AS
+    SELECT ${columnList(names, 'l')}, CASE WHEN o.valid_from IS NULL OR o.${identifier(meta.deleted)} THEN 'I' ELSE 'U' END AS __op,
+      greatest(TIMESTAMPTZ ${literal(at)}, coalesce(o.valid_from, TIMESTAMPTZ ${literal(at)})) AS __valid_from
+    FROM ${loadTable(table)} l LEFT JOIN ${openLive} o ON ${keyEquality(table.key, 'l', 'o')}
+    WHERE o.valid_from IS NULL OR o.${identifier(meta.deleted)} OR NOT (${same})
+    UNION ALL BY NAME
+    SELECT ${columnList(names, 'o')}, 'D' AS __op, greatest(TIMESTAMPTZ ${literal(at)}, o.valid_from) AS __valid_from
+    FROM ${openLive} o ANTI JOIN ${loadTable(table)} l ON ${keyEquality(table.key, 'o', 'l')} WHERE NOT o.${identifier(meta.deleted)}`);
+  await session.run(
+    `CREATE TEMP TABLE reconciled_open AS SELECT o.* REPLACE (r.__valid_from AS valid_to) FROM ${openLive} o JOIN reconciled r ON ${keyEquality(table.key, 'o', 'r')}`,
+  );
+  await session.run(
+    `DELETE FROM ${qualified(history)} h USING reconciled r WHERE ${keyEquality(table.key, 'h', 'r')} AND h.valid_to IS NULL`,
+  );
+  await session.run(`INSERT INTO ${qualified(history)} BY NAME SELECT * FROM reconciled_open`);
+  await session.run(
+    `INSERT INTO ${qualified(history)} (${columnList([...names, ...metadataNames(table.metadataPrefix)])}, valid_from, valid_to)
+     SELECT ${columnList(names, 'r')}, r.__op, TIMESTAMPTZ ${literal(at)}, r.__op = 'D', CASE WHEN r.__op = 'D' THEN TIMESTAMPTZ ${literal(at)} END, ${number}::BIGINT, 0::BIGINT, r.__valid_from, NULL
+     FROM reconciled r`,
+  );
+  await session.run('DROP TABLE reconciled');
+  await session.run('DROP TABLE reconciled_open');
+}

@@ -1,0 +1,38 @@
+import { constants, copyFile, open, rename, rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { causeText, SluiceError } from '../../error/sluice-error.js';
+
+/**
+ * Swaps a copy of a closed DuckDB file in for long readers: copied beside its target, synced, renamed. Readers that have
+ * the old copy open keep it until they close it.
+ * @throws SluiceError DESTINATION_FAILED
+ */
+export async function publishCopy(from: string, to: string): Promise<void> {
+  const temporary = `${to}.tmp-${process.pid}`;
+  try {
+    const leftoverWal = await stat(`${from}.wal`).catch(() => null);
+    if (leftoverWal !== null) {
+      throw new SluiceError({
+        code: 'DESTINATION_BUSY',
+        message: `${from} still has changes beside it in ${from}.wal; it is copied after the next sync`,
+      });
+    }
+    await copyFile(from, temporary, constants.COPYFILE_FICLONE);
+    await syncPath(temporary);
+    await rename(temporary, to);
+    await syncPath(dirname(to));
+  } catch (error) {
+    await rm(temporary, { force: true });
+    if (error instanceof SluiceError) throw error;
+    throw new SluiceError({ code: 'DESTINATION_FAILED', message: `cannot publish ${to}: ${causeText(error)}`, cause: error });
+  }
+}
+
+async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

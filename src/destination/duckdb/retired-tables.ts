@@ -1,0 +1,78 @@
+import { historyName } from '../target-table.js';
+import type { RetireTable } from '../writer.js';
+import { RETIRED_SCHEMA } from './internal-schema.js';
+import type { DuckDbSession } from './session.js';
+import { identifier, literal, qualified } from './sql-text.js';
+import { ensureSchema, tableExists } from './target-ddl.js';
+
+/** What happens to a table that leaves the config (DESIGN 6): retired, dropped or moved. Each is one transaction. */
+
+function parts(table: RetireTable): { schema: string; name: string }[] {
+  return [
+    ...(table.consolidated ? [{ schema: table.schema, name: table.name }] : []),
+    ...(table.history ? [{ schema: table.schema, name: historyName(table) }] : []),
+  ];
+}
+
+async function forget(session: DuckDbSession, address: string): Promise<void> {
+  await session.run(`DELETE FROM _sluice.tables WHERE address = ${literal(address)}`);
+  for (const name of [`held ${address}`, `rejected ${address}`]) {
+    await session.run(`DROP TABLE IF EXISTS ${qualified({ schema: '_sluice', name })}`);
+  }
+}
+
+/**
+ * Moves a table to the schema `_sluice_retired` under `<schema>.<name>@<time>`. DuckDB cannot move a table between
+ * schemas, so its rows are copied once.
+ */
+export async function retireTable(session: DuckDbSession, table: RetireTable, now: () => Date): Promise<void> {
+  await session.transaction(async () => {
+    await ensureSchema(session, RETIRED_SCHEMA);
+    const stamp = now().toISOString();
+    for (const part of parts(table)) {
+      if (!(await tableExists(session, part))) continue;
+      const retired = qualified({ schema: RETIRED_SCHEMA, name: `${part.schema}.${part.name}@${stamp}` });
+      await session.run(`CREATE TABLE ${retired} AS SELECT * FROM ${qualified(part)}`);
+      await session.run(`DROP TABLE ${qualified(part)}`);
+    }
+    await forget(session, table.address);
+  });
+}
+
+export async function dropTable(session: DuckDbSession, table: RetireTable): Promise<void> {
+  await session.transaction(async () => {
+    for (const part of parts(table)) await session.run(`DROP TABLE IF EXISTS ${qualified(part)}`);
+    await session.run(`DELETE FROM _sluice.rejected_values WHERE address = ${literal(table.address)}`);
+    await forget(session, table.address);
+  });
+}
+
+/** Renames a table and everything that is recorded under its address; rows move by copy only between schemas. */
+export async function moveTable(session: DuckDbSession, from: RetireTable, to: RetireTable): Promise<void> {
+  await session.transaction(async () => {
+    const targets = parts(to);
+    for (const [index, part] of parts(from).entries()) {
+      const target = targets[index];
+      if (target === undefined || (part.schema === target.schema && part.name === target.name)) continue;
+      if (!(await tableExists(session, part))) continue;
+      if (part.schema === target.schema) {
+        await session.run(`ALTER TABLE ${qualified(part)} RENAME TO ${identifier(target.name)}`);
+      } else {
+        await ensureSchema(session, target.schema);
+        await session.run(`CREATE TABLE ${qualified(target)} AS SELECT * FROM ${qualified(part)}`);
+        await session.run(`DROP TABLE ${qualified(part)}`);
+      }
+    }
+    const [was, is] = [literal(from.address), literal(to.address)];
+    await session.run(
+      `UPDATE _sluice.tables SET address = ${is}, target_schema = ${literal(to.schema)}, target_name = ${literal(to.name)} WHERE address = ${was}`,
+    );
+    for (const table of ['runs', 'rejected_values']) {
+      await session.run(`UPDATE _sluice.${table} SET address = ${is} WHERE address = ${was}`);
+    }
+    const held = { schema: '_sluice', name: `held ${from.address}` };
+    if (await tableExists(session, held)) {
+      await session.run(`ALTER TABLE ${qualified(held)} RENAME TO ${identifier(`held ${to.address}`)}`);
+    }
+  });
+}

@@ -1,0 +1,150 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { type DuckDBConnection, DuckDBInstance, type Json } from '@duckdb/node-api';
+import { causeText, SluiceError } from '../../error/sluice-error.js';
+import { BatchScan } from './batch-scan.js';
+import { INTERNAL_DDL, LAYOUT_VERSION } from './internal-schema.js';
+
+export interface SessionSettings {
+  readonly path: string;
+  readonly memoryLimitMb: number;
+  readonly threads: number;
+  /** How long to wait for a file that another process holds. */
+  readonly busyWaitMs: number;
+}
+
+const BUSY_POLL_MS = 200;
+
+/**
+ * One open DuckDB file. It is opened for a batch and closed after it, so that other processes can open the file in
+ * between; a file that somebody holds is waited for.
+ */
+export class DuckDbSession {
+  readonly #instance: DuckDBInstance;
+  readonly connection: DuckDBConnection;
+  readonly scan: BatchScan;
+
+  private constructor(instance: DuckDBInstance, connection: DuckDBConnection, scan: BatchScan) {
+    this.#instance = instance;
+    this.connection = connection;
+    this.scan = scan;
+  }
+
+  /**
+   * @param onWait called once with the reason when the file is held by another process
+   * @throws SluiceError DESTINATION_BUSY after `busyWaitMs`, DESTINATION_FAILED
+   */
+  static async open(settings: SessionSettings, onWait: (what: string) => void): Promise<DuckDbSession> {
+    const instance = await openFile(settings, onWait);
+    try {
+      const connection = await instance.connect();
+      const scan = new BatchScan();
+      scan.register(connection, settings.threads);
+      const session = new DuckDbSession(instance, connection, scan);
+      await session.run("SET TimeZone = 'UTC'");
+      await session.#prepareLayout(settings.path);
+      return session;
+    } catch (error) {
+      instance.closeSync();
+      throw error;
+    }
+  }
+
+  async #prepareLayout(path: string): Promise<void> {
+    const known = await this.rows<{ n: number }>(
+      "SELECT count(*)::INTEGER AS n FROM duckdb_tables() WHERE schema_name = '_sluice' AND table_name = 'layout'",
+    );
+    if (known[0]?.n === 0) {
+      await this.transaction(async () => {
+        for (const statement of INTERNAL_DDL) await this.run(statement);
+        await this.run(`INSERT INTO _sluice.layout VALUES (${LAYOUT_VERSION})`);
+      });
+      return;
+    }
+    const [layout] = await this.rows<{ version: number }>('SELECT max(version) AS version FROM _sluice.layout');
+    if (layout !== undefined && layout.version > LAYOUT_VERSION) {
+      throw new SluiceError({
+        code: 'DESTINATION_FAILED',
+        message: `${path} has layout ${layout.version}, this Sluice knows up to ${LAYOUT_VERSION}`,
+        hint: 'use the newer Sluice that wrote the file',
+      });
+    }
+  }
+
+  async run(sql: string): Promise<number> {
+    try {
+      const result = await this.connection.run(sql);
+      return result.rowsChanged;
+    } catch (error) {
+      throw this.#wrap(error);
+    }
+  }
+
+  /** Rows as plain JSON: 64-bit numbers and times as text. */
+  async rows<Row extends Record<string, Json>>(sql: string): Promise<Row[]> {
+    try {
+      const reader = await this.connection.runAndReadAll(sql);
+      return reader.getRowObjectsJson() as Row[];
+    } catch (error) {
+      throw this.#wrap(error);
+    }
+  }
+
+  #wrap(error: unknown): SluiceError {
+    const failure = this.scan.takeFailure();
+    if (failure instanceof SluiceError) return failure;
+    const cause = failure ?? error;
+    return new SluiceError({ code: 'DESTINATION_FAILED', message: `DuckDB: ${causeText(cause)}`, cause });
+  }
+
+  async transaction<T>(work: () => Promise<T>): Promise<T> {
+    await this.run('BEGIN TRANSACTION');
+    try {
+      const result = await work();
+      await this.run('COMMIT');
+      return result;
+    } catch (error) {
+      await this.connection.run('ROLLBACK').catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Writes the WAL into the file and lets go of it. */
+  close(): void {
+    this.connection.closeSync();
+    this.#instance.closeSync();
+  }
+}
+
+async function openFile(settings: SessionSettings, onWait: (what: string) => void): Promise<DuckDBInstance> {
+  await mkdir(dirname(settings.path), { recursive: true });
+  let waitedMs = 0;
+  for (;;) {
+    try {
+      return await DuckDBInstance.create(settings.path, {
+        memory_limit: `${settings.memoryLimitMb}MB`,
+        threads: String(settings.threads),
+        preserve_insertion_order: 'false',
+        autoinstall_known_extensions: 'false',
+        autoload_known_extensions: 'false',
+      });
+    } catch (error) {
+      // DuckDB gives no code for a held file; this is the one place where its text is read.
+      const text = causeText(error);
+      if (!text.includes('Could not set lock on file')) {
+        throw new SluiceError({ code: 'DESTINATION_FAILED', message: `cannot open ${settings.path}: ${text}`, cause: error });
+      }
+      if (waitedMs >= settings.busyWaitMs) {
+        throw new SluiceError({
+          code: 'DESTINATION_BUSY',
+          message: `${settings.path} is held by another process`,
+          hint: 'close it there, or give long readers a copy of their own: publish: { path, every } on the destination',
+          cause: error,
+        });
+      }
+      if (waitedMs === 0) onWait(`${settings.path} is held by another process`);
+      await new Promise((resolve) => setTimeout(resolve, BUSY_POLL_MS));
+      waitedMs += BUSY_POLL_MS;
+    }
+  }
+}

@@ -1,0 +1,71 @@
+import { duckdbTypeName } from '../../batch/logical-type.js';
+import { historyName, METADATA_TYPES, metadataNames, type TargetTable } from '../target-table.js';
+import { deletedColumn } from './merge-sql.js';
+import type { DuckDbSession } from './session.js';
+import { identifier, literal, qualified } from './sql-text.js';
+
+interface TableName {
+  readonly schema: string;
+  readonly name: string;
+}
+
+export async function ensureSchema(session: DuckDbSession, schema: string): Promise<void> {
+  await session.run(`CREATE SCHEMA IF NOT EXISTS ${identifier(schema)}`);
+}
+
+export async function tableExists(session: DuckDbSession, table: TableName): Promise<boolean> {
+  const rows = await session.rows<{ n: number }>(
+    `SELECT count(*)::INTEGER AS n FROM duckdb_tables() WHERE NOT temporary AND schema_name = ${literal(table.schema)} AND table_name = ${literal(table.name)}`,
+  );
+  return rows[0]?.n === 1;
+}
+
+/** Column name to type as DuckDB prints it; empty when the table does not exist. */
+export async function columnTypes(session: DuckDbSession, table: TableName): Promise<Map<string, string>> {
+  const rows = await session.rows<{ column_name: string; data_type: string }>(
+    `SELECT column_name, data_type FROM duckdb_columns() WHERE schema_name = ${literal(table.schema)} AND table_name = ${literal(table.name)} ORDER BY column_index`,
+  );
+  return new Map(rows.map((row) => [row.column_name, row.data_type]));
+}
+
+export async function createHistory(session: DuckDbSession, table: TargetTable): Promise<void> {
+  const columns = [
+    ...table.columns.map((column) => `${identifier(column.name)} ${duckdbTypeName(column.type)}`),
+    ...metadataNames(table.metadataPrefix).map((name, i) => `${identifier(name)} ${METADATA_TYPES[i]}`),
+    'valid_from TIMESTAMPTZ',
+    'valid_to TIMESTAMPTZ',
+  ];
+  await session.run(
+    `CREATE TABLE ${qualified({ schema: table.schema, name: historyName(table) })} (${columns.join(', ')})`,
+  );
+}
+
+/** Brings missing columns to the table and its history; columns that are there stay as they are. */
+export async function addMissingColumns(session: DuckDbSession, table: TargetTable): Promise<void> {
+  const names: TableName[] = [];
+  if (table.output !== 'history') names.push(table);
+  if (table.method === 'cdc' && table.output !== 'consolidated') names.push({ schema: table.schema, name: historyName(table) });
+  for (const name of names) {
+    const existing = await columnTypes(session, name);
+    if (existing.size === 0) continue;
+    const known = new Set([...existing.keys()].map((column) => column.toLowerCase()));
+    for (const column of table.columns) {
+      if (known.has(column.name.toLowerCase())) continue;
+      await session.run(
+        `ALTER TABLE ${qualified(name)} ADD COLUMN ${identifier(column.name)} ${duckdbTypeName(column.type)}`,
+      );
+    }
+  }
+}
+
+/** Rows that are not soft-deleted; of a history-only table the current versions. */
+export async function liveRows(session: DuckDbSession, table: TargetTable): Promise<number> {
+  const from =
+    table.method === 'cdc' && table.output === 'history'
+      ? `${qualified({ schema: table.schema, name: historyName(table) })} WHERE valid_to IS NULL AND NOT ${deletedColumn(table)}`
+      : table.method === 'cdc'
+        ? `${qualified(table)} WHERE NOT ${deletedColumn(table)}`
+        : qualified(table);
+  const rows = await session.rows<{ n: string }>(`SELECT count(*) AS n FROM ${from}`);
+  return Number(rows[0]?.n ?? 0);
+}

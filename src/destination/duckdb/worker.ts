@@ -1,0 +1,252 @@
+import { stat } from 'node:fs/promises';
+import type { BatchMessage } from '../../batch/transfer.js';
+import { attachBatch } from '../../batch/transfer.js';
+import { SluiceError } from '../../error/sluice-error.js';
+import { BatchReceiver } from '../../thread/batch-channel.js';
+import { emitEvent, serve } from '../../thread/call.js';
+import type { DestinationFacts } from '../facts.js';
+import type {
+  BeginLoad,
+  CommitPage,
+  FinishLoad,
+  LoadOutcome,
+  PageOutcome,
+  RecordFailure,
+  RetireTable,
+  WriteRows,
+} from '../writer.js';
+import type { ChannelEnd } from '../../thread/batch-channel.js';
+import type { TargetTable } from '../target-table.js';
+import { readFacts, writeRun, writeTableFacts } from './facts-store.js';
+import { pruneHeld } from './held-changes.js';
+import { finishLoad, loadTable, moveRejected, RunningLoad, takeRejected } from './loads.js';
+import { upsertStatements } from './merge-sql.js';
+import { commitPage, StagedPage } from './pages.js';
+import { publishCopy } from './publish-copy.js';
+import { dropTable, moveTable, retireTable } from './retired-tables.js';
+import { DuckDbSession, type SessionSettings } from './session.js';
+import { columnList, identifier, literal, qualified } from './sql-text.js';
+import { addMissingColumns, liveRows } from './target-ddl.js';
+
+/** The thread that owns one DuckDB file: all work on it is done here, one call after the other. */
+
+const now = (): Date => new Date();
+
+let settings: SessionSettings | null = null;
+let session: DuckDbSession | null = null;
+const loads = new Map<string, RunningLoad>();
+const page = new StagedPage();
+
+async function opened(): Promise<DuckDbSession> {
+  if (settings === null) throw new SluiceError({ code: 'INTERNAL', message: 'the DuckDB thread was not configured' });
+  session ??= await DuckDbSession.open(settings, (what) => emitEvent({ kind: 'waiting', what }));
+  return session;
+}
+
+function release(): void {
+  session?.close();
+  session = null;
+}
+
+/** Rows of one incremental or append run, between staging and commit. */
+function incoming(table: TargetTable): string {
+  return identifier(`incoming ${table.address}`);
+}
+
+const NO_FACTS: DestinationFacts = { exists: false, streams: [], tables: [], foreignTables: [] };
+
+const surface = {
+  async configure(next: SessionSettings): Promise<void> {
+    settings = next;
+  },
+
+  async readFacts(): Promise<DestinationFacts> {
+    if (session === null && settings !== null && (await stat(settings.path).catch(() => null)) === null) return NO_FACTS;
+    return readFacts(await opened());
+  },
+
+  async beginLoad(begin: BeginLoad): Promise<void> {
+    loads.get(begin.table.address)?.close();
+    loads.set(begin.table.address, await RunningLoad.begin(await opened(), begin));
+  },
+
+  async continueLoad(address: string): Promise<{ state: 'done' | 'paused'; rows: number }> {
+    const load = loads.get(address);
+    if (load === undefined) throw new SluiceError({ code: 'INTERNAL', message: `no load of ${address} is running` });
+    return load.advance(await opened());
+  },
+
+  async loadRejected(load: { address: string; channel: ChannelEnd }): Promise<number> {
+    const receiver = new BatchReceiver<BatchMessage>(load.channel);
+    try {
+      return await takeRejected(await opened(), load.address, receiver);
+    } finally {
+      receiver.close();
+    }
+  },
+
+  async finishLoad(finish: FinishLoad): Promise<LoadOutcome> {
+    loads.get(finish.table.address)?.close();
+    loads.delete(finish.table.address);
+    return finishLoad(await opened(), finish, now);
+  },
+
+  async abandonLoad(address: string): Promise<void> {
+    loads.get(address)?.close();
+    loads.delete(address);
+  },
+
+  async dropLoad(table: TargetTable): Promise<void> {
+    await (await opened()).run(`DROP TABLE IF EXISTS ${loadTable(table)}`);
+  },
+
+  async stagePage(request: { tables: readonly TargetTable[]; channel: ChannelEnd }): Promise<void> {
+    await page.take(await opened(), request.tables, request.channel);
+  },
+
+  async commitPage(request: CommitPage): Promise<PageOutcome> {
+    return commitPage(await opened(), page, request, now);
+  },
+
+  async pruneHeld(request: { addresses: readonly string[]; xmin: string }): Promise<void> {
+    await pruneHeld(await opened(), request.addresses, request.xmin);
+  },
+
+  async stageRows(request: { table: TargetTable; channel: ChannelEnd }): Promise<void> {
+    const db = await opened();
+    const receiver = new BatchReceiver<BatchMessage>(request.channel);
+    try {
+      await db.run(`DROP TABLE IF EXISTS ${incoming(request.table)}`);
+      const source = db.scan.add({
+        columns: request.table.columns,
+        next: () => {
+          const message = receiver.next();
+          return message === null || message === 'interrupted' ? null : attachBatch(message);
+        },
+      });
+      await db.run(`CREATE TEMP TABLE ${incoming(request.table)} AS SELECT * FROM ${source}`);
+    } finally {
+      receiver.close();
+    }
+  },
+
+  async writeRows(request: WriteRows): Promise<{ rows: number; rejected: number }> {
+    const db = await opened();
+    const { table } = request;
+    return db.transaction(async () => {
+      const [count] = await db.rows<{ n: string }>(`SELECT count(*) AS n FROM ${incoming(table)}`);
+      const rows = Number(count?.n ?? 0);
+      if (rows > 0) {
+        const names = columnList(table.columns.map((column) => column.name));
+        const statements =
+          request.mode === 'upsert'
+            ? upsertStatements(table, incoming(table), 'image', request.cursorColumn)
+            : [`INSERT INTO ${qualified(table)} (${names}) SELECT ${names} FROM ${incoming(table)}`];
+        for (const statement of statements) await db.run(statement);
+      }
+      await db.run(`DROP TABLE ${incoming(table)}`);
+      const rejected = await moveRejected(db, table, null, null, now, 'add');
+      const endedAt = now().toISOString();
+      await writeTableFacts(db, table, {
+        ...(request.cursor === null ? {} : { cursor: request.cursor }),
+        rows: await liveRows(db, table),
+        as_of: request.asOf,
+        last_run_at: endedAt,
+        error_code: null,
+        error_message: null,
+        error_at: null,
+      });
+      await writeRun(db, {
+        ...request.run,
+        address: table.address,
+        kind: table.method,
+        status: 'ok',
+        endedAt,
+        rows,
+        inserted: rows,
+        updated: 0,
+        deleted: 0,
+        rejected,
+        fromLsn: null,
+        toLsn: null,
+        errorCode: null,
+        errorMessage: null,
+      });
+      return { rows, rejected };
+    });
+  },
+
+  async recordFailure(failure: RecordFailure): Promise<void> {
+    const db = await opened();
+    const endedAt = now().toISOString();
+    await db.transaction(async () => {
+      await db.run(
+        `INSERT INTO _sluice.tables (address, loaded_generation, rejected_values) SELECT ${literal(failure.address)}, 0, 0
+         WHERE NOT EXISTS (SELECT 1 FROM _sluice.tables WHERE address = ${literal(failure.address)})`,
+      );
+      await db.run(
+        `UPDATE _sluice.tables SET error_code = ${literal(failure.error.code)}, error_message = ${literal(failure.error.message)},
+           error_at = TIMESTAMPTZ ${literal(endedAt)}, last_run_at = TIMESTAMPTZ ${literal(endedAt)} WHERE address = ${literal(failure.address)}`,
+      );
+      await writeRun(db, {
+        runId: failure.runId,
+        source: failure.source,
+        address: failure.address,
+        kind: failure.kind,
+        status: 'failed',
+        startedAt: failure.startedAt,
+        endedAt,
+        rows: 0,
+        inserted: 0,
+        updated: 0,
+        deleted: 0,
+        rejected: 0,
+        fromLsn: null,
+        toLsn: null,
+        errorCode: failure.error.code,
+        errorMessage: failure.error.message,
+      });
+    });
+  },
+
+  async requestSnapshot(request: { address: string; reason: string }): Promise<void> {
+    await (await opened()).run(
+      `UPDATE _sluice.tables SET resnapshot_reason = ${literal(request.reason)} WHERE address = ${literal(request.address)}`,
+    );
+  },
+
+  async addColumns(table: TargetTable): Promise<void> {
+    const db = await opened();
+    await db.transaction(() => addMissingColumns(db, table));
+  },
+
+  async retireTable(request: RetireTable): Promise<void> {
+    await retireTable(await opened(), request, now);
+  },
+
+  async dropTable(request: RetireTable): Promise<void> {
+    await dropTable(await opened(), request);
+  },
+
+  async moveTable(request: { from: RetireTable; to: RetireTable }): Promise<void> {
+    await moveTable(await opened(), request.from, request.to);
+  },
+
+  async forgetStream(source: string): Promise<void> {
+    await (await opened()).run(`DELETE FROM _sluice.streams WHERE source = ${literal(source)}`);
+  },
+
+  async release(_: null): Promise<void> {
+    release();
+  },
+
+  async publish(path: string): Promise<void> {
+    if (settings === null) return;
+    release();
+    await publishCopy(settings.path, path);
+  },
+};
+
+export type DuckDbSurface = typeof surface;
+
+serve(surface);

@@ -1,0 +1,195 @@
+import { randomUUID } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { SluiceError } from '../error/sluice-error.js';
+import { runDoctor } from '../guard/doctor.js';
+import type { Plan } from '../planner/change.js';
+import { planChanges } from '../planner/plan.js';
+import { setupSql } from '../source/setup-sql.js';
+import { raiseGeneration } from '../state/edit.js';
+import { openStateLock, withLock } from '../state/lock.js';
+import { systemProcesses } from '../state/process-table.js';
+import { openStateFile } from '../state/state-file.js';
+import type { StateDocument } from '../state/state.js';
+import { applyPlan } from './apply-plan.js';
+import { Destinations } from './destinations.js';
+import type { Engine, EngineDeps, SourceRun, SyncRequest } from './engine.js';
+import { observe } from './observe.js';
+import { queryDestination } from './query.js';
+import { SourceConnections } from './source-connections.js';
+import { sourceStatuses } from './status.js';
+import { syncSource } from './sync-source.js';
+
+/** A second apply or sync waits this long for the first, then ends with STATE_LOCKED. */
+const LOCK_WAIT_MS = 10_000;
+
+/** The engine of one config file. Nothing is opened before it is needed. */
+export function createEngine(deps: EngineDeps): Engine {
+  const { config, clock, host, onEvent } = deps;
+  const lockDeps = {
+    host: host.name,
+    pid: host.pid,
+    command: host.command,
+    clock,
+    processes: systemProcesses,
+    newToken: () => randomUUID(),
+  };
+  const stateFile = openStateFile(config.state.path, lockDeps);
+  const lock = openStateLock(config.state.path, lockDeps);
+  const connections = new SourceConnections(config, {
+    env: host.env,
+    homeDir: host.homeDir,
+    readFile: (path) => readFile(path, 'utf8'),
+  });
+  const destinations = new Destinations(config, (name, what) => onEvent({ kind: 'waiting', address: name, what }));
+  const world = { connections, destinations };
+
+  const locked = <T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> =>
+    withLock(lock, { waitMs: LOCK_WAIT_MS, signal }, work);
+
+  const makePlan = async (targets: readonly string[], signal: AbortSignal): Promise<Plan> => {
+    const state = await stateFile.read();
+    const observed = await observe(config, state, world, signal);
+    return planChanges({ config, state, observed, now: clock.now().toISOString(), id: randomUUID(), targets });
+  };
+
+  const applied = async (): Promise<StateDocument> => {
+    const state = await stateFile.read();
+    if (state !== null) return state;
+    throw new SluiceError({
+      code: 'NOTHING_APPLIED',
+      message: 'nothing has been applied yet',
+      hint: 'run: sluice apply',
+    });
+  };
+
+  const publishCopies = async (names: ReadonlySet<string>): Promise<void> => {
+    for (const name of names) {
+      const settings = config.destinations[name];
+      if (settings?.type !== 'duckdb' || settings.publish === null) continue;
+      const { writer } = await destinations.get(name);
+      const published = await stat(settings.publish.path).catch(() => null);
+      const age = published === null ? Number.POSITIVE_INFINITY : clock.now().getTime() - published.mtimeMs;
+      if (age >= settings.publish.everyMs) await writer.publish(settings.publish.path);
+    }
+  };
+
+  return {
+    config,
+
+    plan: ({ targets }, signal) => makePlan(targets, signal),
+
+    apply: (plan, signal) =>
+      locked(signal, async () => {
+        const results = await applyPlan(plan, { config, stateFile, ...world, clock, onEvent }, signal);
+        await destinations.releaseAll();
+        return results;
+      }),
+
+    sync: (request, signal) =>
+      locked(signal, async () => {
+        const state = await applied();
+        const chosen = chosenSources(state, request);
+        const used = new Set<string>();
+        const runs = await Promise.all(
+          chosen.map(async ({ source, only }): Promise<SourceRun> => {
+            const sourceState = state.sources[source];
+            const settings = config.sources[source];
+            if (sourceState === undefined || settings === undefined) {
+              throw new SluiceError({
+                code: 'ADDRESS_UNKNOWN',
+                message: `source "${source}" was applied but is no longer in ${config.file}`,
+                hint: 'run: sluice apply',
+              });
+            }
+            used.add(sourceState.destination);
+            return syncSource(
+              {
+                source,
+                connection: settings.connection,
+                state: sourceState,
+                only,
+                force: request.force || request.untilCaughtUp,
+              },
+              { connections, destination: await destinations.get(sourceState.destination), clock, onEvent },
+              signal,
+            );
+          }),
+        );
+        await destinations.releaseAll();
+        await publishCopies(used);
+        const ok = runs.every((run) => run.error === null && run.tables.every((table) => table.status === 'ok'));
+        return { sources: runs, ok };
+      }),
+
+    status: async (signal) => {
+      const state = await stateFile.read();
+      const held = await lock.status();
+      return {
+        state: state === null ? null : { lineage: state.lineage, serial: state.serial },
+        sources: await sourceStatuses(config, state, world, signal),
+        lock:
+          held === null || held.dead
+            ? null
+            : { holder: `${held.holder.command} (pid ${held.holder.pid} on ${held.holder.host})`, sinceMs: held.ageMs },
+      };
+    },
+
+    resync: (addresses, reason, signal) =>
+      locked(signal, async () => {
+        const state = await applied();
+        const tables = addresses.flatMap((address) => tablesAt(state, address));
+        let next = state;
+        for (const { source, key } of tables) next = raiseGeneration(next, source, key, reason);
+        await stateFile.write(next, state);
+        return tables.map(({ source, key }) => `${source}:${key}`);
+      }),
+
+    doctor: async (signal) => runDoctor({ config, observed: await observe(config, await stateFile.read(), world, signal) }),
+
+    setupSql: async (source, signal) => {
+      const settings = config.sources[source];
+      if (settings === undefined) throw unknownAddress(source, Object.keys(config.sources));
+      const plan = await observe(config, await stateFile.read(), world, signal);
+      return setupSql(config, settings, plan.sources[source]);
+    },
+
+    query: (destination, sql) => queryDestination(config, destination, sql),
+
+    close: () => destinations.close(),
+  };
+}
+
+function chosenSources(state: StateDocument, request: SyncRequest): { source: string; only: string | null }[] {
+  if (request.address === null) return Object.keys(state.sources).map((source) => ({ source, only: null }));
+  const [source = '', key = null] = splitAddress(request.address);
+  const known = state.sources[source];
+  if (known === undefined) throw unknownAddress(request.address, Object.keys(state.sources));
+  if (key !== null && known.tables[key] === undefined) {
+    throw unknownAddress(request.address, Object.keys(known.tables).map((table) => `${source}:${table}`));
+  }
+  return [{ source, only: key }];
+}
+
+function tablesAt(state: StateDocument, address: string): { source: string; key: string }[] {
+  const [source = '', key = null] = splitAddress(address);
+  const known = state.sources[source];
+  if (known === undefined) throw unknownAddress(address, Object.keys(state.sources));
+  if (key === null) return Object.keys(known.tables).map((table) => ({ source, key: table }));
+  if (known.tables[key] === undefined) {
+    throw unknownAddress(address, Object.keys(known.tables).map((table) => `${source}:${table}`));
+  }
+  return [{ source, key }];
+}
+
+function splitAddress(address: string): [string, string | null] {
+  const at = address.indexOf(':');
+  return at === -1 ? [address, null] : [address.slice(0, at), address.slice(at + 1)];
+}
+
+function unknownAddress(address: string, known: readonly string[]): SluiceError {
+  return new SluiceError({
+    code: 'ADDRESS_UNKNOWN',
+    message: `no such address: "${address}"`,
+    hint: known.length === 0 ? 'nothing has been applied yet: run sluice apply' : `known: ${known.slice(0, 20).join(', ')}`,
+  });
+}

@@ -1,0 +1,133 @@
+import { availableParallelism } from 'node:os';
+import type { Config, DestinationConfig } from '../config/config.js';
+import { openDuckDbWriter } from '../destination/duckdb/duckdb-writer.js';
+import type { DestinationWriter } from '../destination/writer.js';
+import { SluiceError } from '../error/sluice-error.js';
+import { clearInterrupt, interruptReceiver } from '../thread/batch-channel.js';
+import { Mutex } from './mutex.js';
+
+/** How long a sync waits for a file that another process holds, before it ends with DESTINATION_BUSY. */
+const BUSY_WAIT_MS = 30_000;
+
+/** A destination while the engine lives: its writer and what keeps callers from getting in each other's way. */
+export interface OpenDestination {
+  readonly name: string;
+  readonly writer: DestinationWriter;
+  /** Held from staging a page to its commit, and by the last step of a load: what a table's mode is must not change in between. */
+  readonly pages: Mutex;
+  /** Continues a load until its channel ends; other calls to the writer come in between. */
+  continueLoad(address: string, channel: SharedArrayBuffer): Promise<number>;
+}
+
+/** Opens destinations when they are first used and keeps them until close(). */
+export class Destinations {
+  readonly #config: Config;
+  readonly #onWait: (destination: string, what: string) => void;
+  readonly #open = new Map<string, Promise<OpenDestination>>();
+
+  constructor(config: Config, onWait: (destination: string, what: string) => void) {
+    this.#config = config;
+    this.#onWait = onWait;
+  }
+
+  get(name: string): Promise<OpenDestination> {
+    let open = this.#open.get(name);
+    if (open === undefined) {
+      open = this.#start(name);
+      this.#open.set(name, open);
+    }
+    return open;
+  }
+
+  async #start(name: string): Promise<OpenDestination> {
+    const settings = this.#config.destinations[name];
+    if (settings === undefined) {
+      throw new SluiceError({ code: 'CONFIG_INVALID', message: `destination "${name}" is not in the config` });
+    }
+    const inner = await openWriter(settings, (what) => this.#onWait(name, what));
+    const running = new Map<string, SharedArrayBuffer>();
+    const writer = yieldingLoads(inner, running);
+    return {
+      name,
+      writer,
+      pages: new Mutex(),
+      continueLoad: async (address, channel) => {
+        for (;;) {
+          running.set(address, channel);
+          clearInterrupt(channel);
+          const { state, rows } = await inner.continueLoad(address).finally(() => running.delete(address));
+          if (state === 'done') return rows;
+        }
+      },
+    };
+  }
+
+  /** Lets go of every file until it is used again. */
+  async releaseAll(): Promise<void> {
+    for (const open of this.#open.values()) await (await open).writer.release();
+  }
+
+  async close(): Promise<void> {
+    for (const open of this.#open.values()) await (await open).writer.close();
+    this.#open.clear();
+  }
+}
+
+function openWriter(settings: DestinationConfig, onWait: (what: string) => void): Promise<DestinationWriter> {
+  switch (settings.type) {
+    case 'duckdb':
+      return openDuckDbWriter(
+        {
+          path: settings.path,
+          memoryLimitMb: settings.memoryLimitMb,
+          threads: settings.threads ?? Math.min(availableParallelism(), MAX_DEFAULT_THREADS),
+          busyWaitMs: BUSY_WAIT_MS,
+        },
+        onWait,
+      );
+    case 's3':
+    case 'local':
+      throw new SluiceError({
+        code: 'NOT_SUPPORTED_YET',
+        message: `destination "${settings.name}": type ${settings.type} is not part of this version`,
+        hint: 'use type: duckdb',
+      });
+  }
+}
+
+/** More threads than this bring little for one table's load and cost memory each. */
+const MAX_DEFAULT_THREADS = 4;
+
+/** Every other call interrupts running loads, which go on after it. */
+function yieldingLoads(inner: DestinationWriter, running: ReadonlyMap<string, SharedArrayBuffer>): DestinationWriter {
+  const yielding = <Arguments extends readonly unknown[], Result>(call: (...given: Arguments) => Promise<Result>) => {
+    return (...given: Arguments): Promise<Result> => {
+      const result = call(...given);
+      for (const shared of running.values()) interruptReceiver(shared);
+      return result;
+    };
+  };
+  return {
+    readFacts: yielding(inner.readFacts),
+    beginLoad: yielding(inner.beginLoad),
+    continueLoad: inner.continueLoad,
+    loadRejected: yielding(inner.loadRejected),
+    finishLoad: yielding(inner.finishLoad),
+    abandonLoad: yielding(inner.abandonLoad),
+    stagePage: yielding(inner.stagePage),
+    commitPage: yielding(inner.commitPage),
+    pruneHeld: yielding(inner.pruneHeld),
+    stageRows: yielding(inner.stageRows),
+    writeRows: yielding(inner.writeRows),
+    recordFailure: yielding(inner.recordFailure),
+    requestSnapshot: yielding(inner.requestSnapshot),
+    addColumns: yielding(inner.addColumns),
+    retireTable: yielding(inner.retireTable),
+    dropTable: yielding(inner.dropTable),
+    moveTable: yielding(inner.moveTable),
+    forgetStream: yielding(inner.forgetStream),
+    release: yielding(inner.release),
+    publish: yielding(inner.publish),
+    close: yielding(inner.close),
+  };
+}

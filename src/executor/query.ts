@@ -1,0 +1,64 @@
+import { DuckDBInstance } from '@duckdb/node-api';
+import type { Config, DestinationConfig } from '../config/config.js';
+import { causeText, SluiceError } from '../error/sluice-error.js';
+import type { QueryResult } from './engine.js';
+
+/** Runs SQL on a destination's file, opened for reading only. @throws SluiceError ADDRESS_UNKNOWN, DESTINATION_FAILED, DESTINATION_BUSY */
+export async function queryDestination(config: Config, name: string | null, sql: string): Promise<QueryResult> {
+  const destination = chosen(config, name);
+  if (destination.type !== 'duckdb') {
+    throw new SluiceError({
+      code: 'NOT_SUPPORTED_YET',
+      message: `query reads DuckDB destinations; "${destination.name}" is of type ${destination.type}`,
+    });
+  }
+  const instance = await openReadOnly(destination.path);
+  try {
+    const connection = await instance.connect();
+    await connection.run("SET TimeZone = 'UTC'");
+    const reader = await connection.runAndReadAll(sql);
+    const types = reader.columnTypes();
+    return {
+      columns: reader.columnNames().map((column, i) => ({ name: column, type: String(types[i]) })),
+      rows: reader.getRows().map((row) => row.map((cell) => (cell === null ? null : String(cell)))),
+    };
+  } catch (error) {
+    throw new SluiceError({ code: 'DESTINATION_FAILED', message: causeText(error), cause: error });
+  } finally {
+    instance.closeSync();
+  }
+}
+
+function chosen(config: Config, name: string | null): DestinationConfig {
+  const all = Object.values(config.destinations);
+  const found = name === null ? (all.length === 1 ? all[0] : undefined) : config.destinations[name];
+  if (found !== undefined) return found;
+  const names = all.map((destination) => destination.name).join(', ');
+  throw new SluiceError({
+    code: 'ADDRESS_UNKNOWN',
+    message: name === null ? `there are several destinations: ${names}` : `no destination "${name}"; there are: ${names}`,
+    hint: 'name one with --destination',
+  });
+}
+
+async function openReadOnly(path: string): Promise<DuckDBInstance> {
+  try {
+    return await DuckDBInstance.create(path, { access_mode: 'READ_ONLY' });
+  } catch (error) {
+    const text = causeText(error);
+    if (text.includes('Could not set lock on file')) {
+      throw new SluiceError({
+        code: 'DESTINATION_BUSY',
+        message: `${path} is being written at the moment`,
+        hint: 'try again, or give readers a copy of their own: publish: { path, every } on the destination',
+        cause: error,
+      });
+    }
+    throw new SluiceError({
+      code: 'DESTINATION_FAILED',
+      message: `cannot open ${path}: ${text}`,
+      hint: 'has anything been synced yet? run: sluice status',
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,161 @@
+import type { TargetTable } from '../../destination/target-table.js';
+import type { RejectedValue } from '../../destination/writer.js';
+import { asSluiceError } from '../../error/sluice-error.js';
+import type { ConnectTarget } from '../../source/connect.js';
+import type { DecodedColumn } from '../../source/copy-decoder.js';
+import type { ChannelEnd } from '../../thread/batch-channel.js';
+import { startThread, type ThreadHandle } from '../../thread/call.js';
+import type { ReaderSurface } from './worker.js';
+
+/** What the reading thread is told and tells; all of it can be cloned. */
+
+export interface BeginSnapshot {
+  readonly schema: string;
+  readonly name: string;
+  /** Views and foreign tables cannot be locked; for them the snapshot alone has to do. */
+  readonly lock: boolean;
+}
+
+export interface SnapshotTaken {
+  readonly snapshot: string;
+  readonly snapshotLsn: string;
+  /** Server clock, ISO 8601 UTC. */
+  readonly takenAt: string;
+}
+
+export interface CopyRequest {
+  /** Names the copy in progress events; null: none are sent. */
+  readonly address: string | null;
+  readonly sql: string;
+  readonly columns: readonly DecodedColumn[];
+  readonly channel: ChannelEnd;
+}
+
+export interface CopySummary {
+  readonly rows: number;
+  readonly bytes: number;
+  /** By position of the column: values that did not fit. */
+  readonly rejected: readonly number[];
+}
+
+export interface PeekTable {
+  readonly address: string;
+  readonly schema: string;
+  readonly name: string;
+  readonly columns: readonly DecodedColumn[];
+  /** Positions of the key columns. */
+  readonly keyColumns: readonly number[];
+  /** Transactions that the table's snapshot saw are skipped; null while the table waits for a load. */
+  readonly gate: { readonly snapshot: string; readonly snapshotLsn: string } | null;
+}
+
+export interface PeekRequest {
+  readonly slot: string;
+  readonly publication: string;
+  /** Ends with the first transaction that brings the page to so many messages. */
+  readonly maxChanges: number;
+  readonly confirmedLsn: string;
+  readonly tables: readonly PeekTable[];
+  readonly channel: ChannelEnd;
+}
+
+export interface PageSummary {
+  readonly transactions: number;
+  readonly changes: number;
+  /** Messages that Postgres sent; the page was full when there are at least `maxChanges`. */
+  readonly messages: number;
+  readonly lastEndLsn: string | null;
+  readonly lastCommitAt: string | null;
+  readonly truncates: readonly {
+    readonly table: number;
+    readonly lsn: string;
+    readonly seq: number;
+    readonly committedAt: string;
+    readonly xid: number;
+  }[];
+  readonly mismatches: readonly { readonly table: number; readonly reason: string }[];
+}
+
+export interface CopyProgress {
+  readonly kind: 'copy_progress';
+  readonly address: string;
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+export type { RejectedValue, TargetTable };
+
+/** A thread with one connection to the source: it receives and decodes while other threads write. */
+export class ReaderThread {
+  readonly #thread: ThreadHandle<ReaderSurface>;
+  readonly #target: ConnectTarget;
+  readonly #signal: AbortSignal;
+  readonly #onAbort: () => void;
+
+  private constructor(thread: ThreadHandle<ReaderSurface>, target: ConnectTarget, signal: AbortSignal) {
+    this.#thread = thread;
+    this.#target = target;
+    this.#signal = signal;
+    // A blocked or busy thread cannot be asked to stop; ending it closes its socket, which ends the statement.
+    this.#onAbort = () => {
+      thread.terminate().catch(() => undefined);
+    };
+    signal.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  static async open(
+    target: ConnectTarget,
+    purpose: string,
+    onProgress: (progress: CopyProgress) => void,
+    signal: AbortSignal,
+  ): Promise<ReaderThread> {
+    signal.throwIfAborted();
+    const thread = startThread<ReaderSurface>(new URL('./worker.js', import.meta.url), `sluice-${purpose}`);
+    thread.onEvent((event) => {
+      if (isProgress(event)) onProgress(event);
+    });
+    const reader = new ReaderThread(thread, target, signal);
+    try {
+      await thread.call.connect({ target, purpose });
+    } catch (error) {
+      await reader.close();
+      throw asSluiceError(error);
+    }
+    return reader;
+  }
+
+  beginSnapshot(request: BeginSnapshot): Promise<SnapshotTaken> {
+    return this.#thread.call.beginSnapshot(request);
+  }
+
+  /** One value in the open snapshot, as text. */
+  scalar(sql: string): Promise<string | null> {
+    return this.#thread.call.scalar(sql);
+  }
+
+  copy(request: CopyRequest): Promise<CopySummary> {
+    return this.#thread.call.copy(request, [request.channel.port]);
+  }
+
+  endSnapshot(): Promise<void> {
+    return this.#thread.call.endSnapshot(null);
+  }
+
+  /** After a failed copy: leaves its transaction, connecting anew where the connection is gone. */
+  resetSession(): Promise<void> {
+    return this.#thread.call.resetSession(this.#target);
+  }
+
+  peekPage(request: PeekRequest): Promise<PageSummary> {
+    return this.#thread.call.peekPage(request, [request.channel.port]);
+  }
+
+  async close(): Promise<void> {
+    this.#signal.removeEventListener('abort', this.#onAbort);
+    await this.#thread.terminate();
+  }
+}
+
+function isProgress(event: unknown): event is CopyProgress {
+  return typeof event === 'object' && event !== null && 'kind' in event && event.kind === 'copy_progress';
+}

@@ -1,0 +1,267 @@
+import type { RecordBatch } from 'apache-arrow';
+import { type BatchMessage, detachBatch } from '../../batch/transfer.js';
+import type { PageItem, RejectedValue } from '../../destination/writer.js';
+import { SluiceError } from '../../error/sluice-error.js';
+import { ChangeDecoder } from '../../pgoutput/change-decoder.js';
+import { formatLsn, lsnFromBigInt, parseLsn } from '../../pgoutput/lsn.js';
+import { parseSnapshot } from '../../pgoutput/snapshot-visibility.js';
+import { type ConnectTarget, connectSource, type SourceConnection } from '../../source/connect.js';
+import { CopyTableDecoder } from '../../source/copy-decoder.js';
+import { copyOut } from '../../source/copy-stream.js';
+import { CopyTupleReader } from '../../source/copy-tuples.js';
+import { quoteLiteral, quoteQualified } from '../../source/sql-identifier.js';
+import { BatchSender } from '../../thread/batch-channel.js';
+import { emitEvent, serve } from '../../thread/call.js';
+import type {
+  BeginSnapshot,
+  CopyProgress,
+  CopyRequest,
+  CopySummary,
+  PageSummary,
+  PeekRequest,
+  SnapshotTaken,
+} from './reader-thread.js';
+
+/** A thread with one connection to the source: it receives and decodes; batches go straight to the writing thread. */
+
+/** DuckDB's row group, so that each batch fills one. */
+const BATCH_ROWS = 122_880;
+const BATCH_BYTES = 32 * 1024 * 1024;
+/** Batches under way between reading and writing; each may hold BATCH_BYTES. */
+const WINDOW = 2;
+const PROGRESS_MS = 200;
+const REJECTED_CHUNK = 500;
+/** Kept by the server for one peek before it goes to a temporary file. */
+const PEEK_WORK_MEM = '64MB';
+
+let connection: SourceConnection | null = null;
+const never = new AbortController().signal;
+
+function connected(): SourceConnection {
+  if (connection === null) throw new SluiceError({ code: 'INTERNAL', message: 'the reading thread is not connected' });
+  return connection;
+}
+
+async function endTransaction(): Promise<void> {
+  await connected().query('ROLLBACK', [], never);
+}
+
+const surface = {
+  async connect(request: { target: ConnectTarget; purpose: string }): Promise<void> {
+    connection = await connectSource(request.target, { purpose: request.purpose, signal: never });
+  },
+
+  async beginSnapshot(request: BeginSnapshot): Promise<SnapshotTaken> {
+    const db = connected();
+    await db.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', [], never);
+    // The lock comes first and the snapshot after it: TRUNCATE and rewriting ALTERs are not MVCC-safe (DESIGN 3).
+    if (request.lock) await db.query(`LOCK TABLE ${quoteQualified(request)} IN ACCESS SHARE MODE`, [], never);
+    const [row] = await db.query<{ snapshot: string; lsn: string; at: string }>(
+      `SELECT pg_catalog.pg_current_snapshot()::text AS snapshot,
+         CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_insert_lsn() END::text AS lsn,
+         pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at`,
+      [],
+      never,
+    );
+    if (row === undefined) throw new SluiceError({ code: 'INTERNAL', message: 'the server gave no snapshot' });
+    return { snapshot: row.snapshot, snapshotLsn: row.lsn, takenAt: row.at };
+  },
+
+  async scalar(sql: string): Promise<string | null> {
+    const [row] = await connected().query<{ value: string | null }>(`SELECT (${sql})::text AS value`, [], never);
+    return row?.value ?? null;
+  },
+
+  async copy(request: CopyRequest): Promise<CopySummary> {
+    const sender = new BatchSender<BatchMessage>(request.channel, WINDOW);
+    try {
+      const progress = progressOf(request.address);
+      const decoder = new CopyTableDecoder(
+        request.columns,
+        { maxRows: BATCH_ROWS, maxBytes: BATCH_BYTES },
+        (batch: RecordBatch) => {
+          progress.rows += batch.numRows;
+          const { message, transfer } = detachBatch(batch);
+          sender.send(message, transfer);
+        },
+      );
+      await copyOut(
+        connected(),
+        request.sql,
+        {
+          feed: (bytes, start, end) => {
+            decoder.feed(bytes, start, end);
+            progress.add(end - start);
+          },
+          get isFull() {
+            return sender.isFull;
+          },
+          waitForRoom: (signal) => sender.waitForRoom(signal),
+        },
+        never,
+      );
+      const result = decoder.finish();
+      progress.tell();
+      sender.end();
+      return result;
+    } catch (error) {
+      sender.fail(error);
+      throw error;
+    }
+  },
+
+  async endSnapshot(_: null): Promise<void> {
+    await connected().query('COMMIT', [], never);
+  },
+
+  /** Leaves an open or failed transaction; connects anew where the connection is gone. */
+  async resetSession(target: ConnectTarget): Promise<void> {
+    try {
+      await endTransaction();
+    } catch {
+      connection?.destroy();
+      connection = await connectSource(target, { purpose: 'read', signal: never });
+    }
+  },
+
+  async peekPage(request: PeekRequest): Promise<PageSummary> {
+    const sender = new BatchSender<PageItem<BatchMessage>>(request.channel, WINDOW);
+    try {
+      const summary = await peek(request, sender);
+      sender.end();
+      return summary;
+    } catch (error) {
+      sender.fail(error);
+      throw error;
+    }
+  },
+};
+
+async function peek(request: PeekRequest, sender: BatchSender<PageItem<BatchMessage>>): Promise<PageSummary> {
+  const truncates: PageSummary['truncates'][number][] = [];
+  const mismatches: PageSummary['mismatches'][number][] = [];
+  const rejected = new Map<number, RejectedValue[]>();
+  let lastCommitAt: string | null = null;
+  let messages = 0;
+  const sendRejected = (table: number): void => {
+    const values = rejected.get(table) ?? [];
+    rejected.delete(table);
+    if (values.length > 0) sender.send({ kind: 'rejected', table, values }, []);
+  };
+  const decoder = new ChangeDecoder({
+    tables: request.tables.map(({ gate, ...table }) => ({
+      ...table,
+      ...(gate === null ? {} : { gate: { ...parseSnapshot(gate.snapshot), snapshotLsn: parseLsn(gate.snapshotLsn) } }),
+    })),
+    confirmedLsn: parseLsn(request.confirmedLsn),
+    maxRows: BATCH_ROWS,
+    maxBytes: BATCH_BYTES,
+    onBatch: (table, batch) => {
+      const { message, transfer } = detachBatch(batch);
+      sender.send({ kind: 'batch', table, batch: message }, transfer);
+    },
+    onEvent: (event) => {
+      switch (event.kind) {
+        case 'truncate':
+          truncates.push({
+            table: event.tableIndex,
+            lsn: formatLsn(event.lsn),
+            seq: event.seq,
+            committedAt: commitTime(event.commitTs),
+            xid: event.xid,
+          });
+          return;
+        case 'relation_mismatch':
+          mismatches.push({ table: event.tableIndex, reason: event.reason });
+          return;
+        case 'rejected': {
+          const values = rejected.get(event.tableIndex) ?? [];
+          values.push({
+            key: event.key,
+            column: event.column,
+            text: event.text,
+            reason: event.reason,
+            lsn: formatLsn(event.lsn),
+          });
+          rejected.set(event.tableIndex, values);
+          if (values.length >= REJECTED_CHUNK) sendRejected(event.tableIndex);
+          return;
+        }
+        case 'commit':
+          lastCommitAt = commitTime(event.commitTs);
+          return;
+      }
+    },
+  });
+  const tuples = new CopyTupleReader(3, (bytes) => {
+    messages += 1;
+    const start = tuples.starts[2] ?? 0;
+    decoder.push(bytes, start, start + (tuples.lengths[2] ?? 0), readLsn(bytes, tuples.starts[0] ?? 0));
+  });
+  const db = connected();
+  await db.query(`SET work_mem = ${quoteLiteral(PEEK_WORK_MEM)}`, [], never);
+  const options = `'proto_version', '1', 'publication_names', ${quoteLiteral(publicationOption(request.publication))}`;
+  await copyOut(
+    db,
+    `COPY (SELECT lsn, xid, data FROM pg_catalog.pg_logical_slot_peek_binary_changes(${quoteLiteral(request.slot)}, NULL, ${request.maxChanges}, ${options})) TO STDOUT (FORMAT binary)`,
+    {
+      feed: (bytes, start, end) => tuples.feed(bytes, start, end),
+      get isFull() {
+        return sender.isFull;
+      },
+      waitForRoom: (signal) => sender.waitForRoom(signal),
+    },
+    never,
+  );
+  tuples.finish();
+  const { transactions, changes, lastEndLsn } = decoder.finish();
+  for (const table of [...rejected.keys()]) sendRejected(table);
+  return {
+    transactions,
+    changes,
+    messages,
+    lastEndLsn: lastEndLsn === null ? null : formatLsn(lastEndLsn),
+    lastCommitAt,
+    truncates,
+    mismatches,
+  };
+}
+
+/** pgoutput splits the option at commas like an identifier list, so the name is quoted as an identifier inside it. */
+function publicationOption(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+function readLsn(bytes: Uint8Array, at: number): ReturnType<typeof lsnFromBigInt> {
+  return lsnFromBigInt(Buffer.from(bytes.buffer, bytes.byteOffset + at, 8).readBigUInt64BE());
+}
+
+/** @param micros since 1970, UTC */
+function commitTime(micros: bigint): string {
+  const ms = micros / 1000n;
+  const rest = ((micros % 1_000_000n) + 1_000_000n) % 1_000_000n;
+  const whole = new Date(Number(ms)).toISOString();
+  return `${whole.slice(0, whole.indexOf('.'))}.${rest.toString().padStart(6, '0')}Z`;
+}
+
+function progressOf(address: string | null): { rows: number; add: (bytes: number) => void; tell: () => void } {
+  let bytes = 0;
+  let toldAt = performance.now();
+  const progress = {
+    rows: 0,
+    add(more: number): void {
+      bytes += more;
+      if (performance.now() - toldAt >= PROGRESS_MS) progress.tell();
+    },
+    tell(): void {
+      toldAt = performance.now();
+      if (address === null) return;
+      emitEvent({ kind: 'copy_progress', address, rows: progress.rows, bytes } satisfies CopyProgress);
+    },
+  };
+  return progress;
+}
+
+export type ReaderSurface = typeof surface;
+
+serve(surface);

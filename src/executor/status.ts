@@ -1,0 +1,113 @@
+import type { Config } from '../config/config.js';
+import type { DestinationFacts, TableFacts } from '../destination/facts.js';
+import { asSluiceError, type PlainError, toPlain } from '../error/sluice-error.js';
+import { formatSchedule } from '../planner/schedule.js';
+import type { ObservedSlot } from '../source/catalog-model.js';
+import { readSlot } from '../source/slot.js';
+import type { SourceState, StateDocument, TableState } from '../state/state.js';
+import type { Destinations } from './destinations.js';
+import type { SourceStatus, TableStatus } from './engine.js';
+import type { SourceConnections } from './source-connections.js';
+
+/** What every applied source and table is at: the state joined with the destination's facts and the server's slots. */
+export async function sourceStatuses(
+  config: Config,
+  state: StateDocument | null,
+  deps: { readonly connections: SourceConnections; readonly destinations: Destinations },
+  signal: AbortSignal,
+): Promise<SourceStatus[]> {
+  const facts = new Map<string, DestinationFacts>();
+  for (const source of Object.values(state?.sources ?? {})) {
+    if (facts.has(source.destination) || config.destinations[source.destination] === undefined) continue;
+    const destination = await deps.destinations.get(source.destination);
+    facts.set(source.destination, await destination.writer.readFacts());
+    await destination.writer.release();
+  }
+  return Promise.all(
+    Object.entries(state?.sources ?? {}).map(async ([name, source]) => {
+      const destination = facts.get(source.destination) ?? null;
+      const connection = config.sources[name]?.connection ?? null;
+      const { slot, unreachable } = await askSlot(source, connection, deps.connections, signal);
+      const stream = destination?.streams.find((s) => s.source === name) ?? null;
+      return {
+        source: name,
+        connection: connection ?? '',
+        destination: source.destination,
+        slot:
+          source.slot === null
+            ? null
+            : {
+                name: source.slot.name,
+                exists: unreachable === null ? slot !== null : null,
+                active: slot?.active ?? null,
+                walStatus: slot?.walStatus ?? null,
+                retainedWalBytes: slot?.retainedWalBytes ?? null,
+                unconfirmedWalBytes: slot?.unconfirmedWalBytes ?? null,
+                confirmedLsn: stream?.confirmedLsn ?? source.slot.created_lsn,
+              },
+        unreachable,
+        tables: Object.entries(source.tables)
+          .sort(([a], [b]) => a.localeCompare(b))
+          .map(([key, table]) => {
+            const address = `${name}:${key}`;
+            const tableFacts = destination?.tables.find((t) => t.address === address) ?? null;
+            return tableStatus(address, table, tableFacts, stream);
+          }),
+      };
+    }),
+  );
+}
+
+async function askSlot(
+  source: SourceState,
+  connection: string | null,
+  connections: SourceConnections,
+  signal: AbortSignal,
+): Promise<{ slot: ObservedSlot | null; unreachable: PlainError | null }> {
+  const name = source.slot?.name;
+  if (connection === null || name === undefined) return { slot: null, unreachable: null };
+  try {
+    const slot = await connections.with(connection, 'status', signal, (db) => readSlot(db, name, signal));
+    return { slot, unreachable: null };
+  } catch (error) {
+    signal.throwIfAborted();
+    return { slot: null, unreachable: toPlain(asSluiceError(error)) };
+  }
+}
+
+function tableStatus(
+  address: string,
+  table: TableState,
+  facts: TableFacts | null,
+  stream: { readonly confirmedLsn: string; readonly confirmedAt: string } | null,
+): TableStatus {
+  const { phase, reason } = phaseOf(table, facts);
+  // A quiet cdc table is as fresh as its stream: everything committed until then was looked at.
+  const follows = table.method === 'cdc' && phase === 'live' && stream !== null ? stream : null;
+  return {
+    address,
+    method: table.method,
+    output: table.output,
+    phase,
+    phaseReason: reason,
+    rows: facts?.rows ?? null,
+    asOf: follows?.confirmedAt ?? facts?.asOf ?? null,
+    asOfLsn: follows?.confirmedLsn ?? facts?.asOfLsn ?? null,
+    cursor: facts?.cursor ?? null,
+    rejectedValues: facts?.rejectedValues ?? 0,
+    lastRunAt: facts?.lastRunAt ?? null,
+    lastError: facts?.lastError ?? null,
+    schedule: formatSchedule(table.schedule),
+    target: `${table.target.schema}.${table.target.name}`,
+  };
+}
+
+function phaseOf(table: TableState, facts: TableFacts | null): { phase: TableStatus['phase']; reason: string | null } {
+  if (!table.enabled) return { phase: 'disabled', reason: 'enabled: false' };
+  if (table.paused) return { phase: 'paused', reason: null };
+  if (facts?.lastError !== null && facts?.lastError !== undefined) return { phase: 'failed', reason: facts.lastError.message };
+  if (facts === null || facts.loadedGeneration === 0) return { phase: 'pending', reason: table.generation_reason };
+  if (facts.loadedGeneration < table.generation) return { phase: 'needs_load', reason: table.generation_reason };
+  if (facts.resnapshotReason !== null) return { phase: 'needs_load', reason: facts.resnapshotReason };
+  return { phase: 'live', reason: null };
+}

@@ -1,0 +1,193 @@
+import { duckdbTypeName } from '../batch/logical-type.js';
+import type { SourceConfig, TableConfig } from '../config/config.js';
+import { suggestion } from '../config/nearest.js';
+import { formatTableKey } from '../config/table-key.js';
+import { targetOf } from '../config/target.js';
+import { metadataNames } from '../destination/target-table.js';
+import type { ObservedColumn, ObservedSource, ObservedTable } from '../source/catalog-model.js';
+import { logicalTypeOf } from '../source/value-type.js';
+import type { ColumnState, TableState } from '../state/state.js';
+import { methodObstacles, type Obstacle, privilegeObstacles } from './suitability.js';
+
+/** What the file and the catalog together ask for, before it is known what was there. */
+export type TableIntent = Omit<TableState, 'paused' | 'generation' | 'generation_reason' | 'published_in_generation'>;
+
+export interface DesiredTable {
+  /** `schema.table` as in the state. */
+  readonly key: string;
+  readonly observed: ObservedTable;
+  readonly config: TableConfig;
+  readonly intent: TableIntent;
+  /** Shown when the plan changes the table. */
+  readonly notices: readonly string[];
+}
+
+export type TableResult =
+  | { readonly ok: true; readonly table: DesiredTable }
+  | { readonly ok: false; readonly obstacles: readonly Obstacle[] };
+
+/** The two that history adds beside the metadata columns (DESIGN 6). */
+const HISTORY_COLUMNS = ['valid_from', 'valid_to'];
+
+/**
+ * Joins one table of the catalog with its settings.
+ * @param fromPattern a pattern's columns lists may name columns that only some of its tables have
+ */
+export function desireTable(
+  source: SourceConfig,
+  config: TableConfig,
+  observed: ObservedTable,
+  catalog: ObservedSource,
+  fromPattern: boolean,
+): TableResult {
+  const unknown = unknownColumns(config, observed, fromPattern);
+  if (unknown.length > 0) return { ok: false, obstacles: unknown };
+  const key = config.primaryKey ?? observed.primaryKey;
+  const method = methodObstacles(observed, config, key, catalog.tables);
+  if (method.length > 0) return { ok: false, obstacles: method };
+  const notices: string[] = [];
+  const columns = selectColumns(config, observed, key, notices);
+  const states = columns.map((column) => columnState(column, config, notices));
+  const obstacles = [
+    ...unpublishedKey(key, columns, observed),
+    ...nameClashes(source, config, states, observed),
+    ...privilegeObstacles(
+      observed,
+      config,
+      columns.map((column) => column.name),
+      catalog.server,
+    ),
+  ];
+  if (obstacles.length > 0) return { ok: false, obstacles };
+  if (observed.rowSecurity) notices.push('row security is on: rows that the role may not see are not copied');
+  return {
+    ok: true,
+    table: {
+      key: formatTableKey(observed.schema, observed.name),
+      observed,
+      config,
+      notices,
+      intent: {
+        oid: observed.oid,
+        method: config.method,
+        output: config.output,
+        deletes: config.deletes,
+        columns: states,
+        primary_key: key,
+        cursor: config.cursor,
+        lookback_ms: config.lookbackMs,
+        schedule: config.schedule,
+        on_remove: config.onRemove,
+        target: targetOf(source, observed.schema, observed.name),
+        metadata_prefix: source.metadataPrefix,
+        enabled: true,
+      },
+    },
+  };
+}
+
+function unknownColumns(config: TableConfig, observed: ObservedTable, fromPattern: boolean): Obstacle[] {
+  const known = observed.columns.map((column) => column.name);
+  const named: { readonly option: string; readonly columns: readonly string[] }[] = [
+    { option: 'cursor', columns: config.cursor === null ? [] : [config.cursor] },
+    { option: 'primary_key', columns: config.primaryKey ?? [] },
+  ];
+  if (!fromPattern) {
+    if (config.columns.kind !== 'all')
+      named.push({ option: `columns.${config.columns.kind}`, columns: config.columns.columns });
+    named.push({ option: 'types', columns: Object.keys(config.types) });
+  }
+  return named.flatMap(({ option, columns }) =>
+    columns
+      .filter((column) => !known.includes(column))
+      .map((column) => ({
+        code: 'COLUMN_MISSING' as const,
+        message: `${observed.schema}.${observed.name} has no column "${column}" (named in ${option})${suggestion(column, known)}`,
+        hint: 'correct the name in the file',
+        inherent: true,
+      })),
+  );
+}
+
+function selectColumns(
+  config: TableConfig,
+  observed: ObservedTable,
+  key: readonly string[],
+  notices: string[],
+): readonly ObservedColumn[] {
+  const always = new Set(config.cursor === null ? key : [...key, config.cursor]);
+  const { columns: selection } = config;
+  return observed.columns.filter((column) => {
+    // The stream carries no generated columns, so a copy of them would never be kept up to date.
+    if (config.method === 'cdc' && column.generated !== '') {
+      notices.push(`generated column "${column.name}" is left out: logical replication does not send it`);
+      return false;
+    }
+    const selected =
+      selection.kind === 'all' || selection.columns.includes(column.name) === (selection.kind === 'include');
+    if (!selected && always.has(column.name)) {
+      notices.push(
+        `column "${column.name}" is copied although it is not selected: it is part of the key or the cursor`,
+      );
+      return true;
+    }
+    return selected;
+  });
+}
+
+function columnState(column: ObservedColumn, config: TableConfig, notices: string[]): ColumnState {
+  const override = Object.hasOwn(config.types, column.name) ? config.types[column.name] : undefined;
+  const { type, fallback } = logicalTypeOf(column, override);
+  if (fallback)
+    notices.push(`column "${column.name}" (${column.formattedType}) becomes text: DuckDB has no type for it`);
+  return { name: column.name, attnum: column.attnum, type: column.formattedType, target_type: duckdbTypeName(type) };
+}
+
+function unpublishedKey(
+  key: readonly string[],
+  columns: readonly ObservedColumn[],
+  observed: ObservedTable,
+): Obstacle[] {
+  const missing = key.filter((name) => !columns.some((column) => column.name === name));
+  if (missing.length === 0) return [];
+  return [
+    {
+      code: 'METHOD_UNSUITABLE',
+      message: `key column ${missing.map((name) => `"${name}"`).join(', ')} of ${observed.schema}.${observed.name} is generated, and logical replication does not send it`,
+      hint: 'set method: full_table or incremental for it',
+      inherent: true,
+    },
+  ];
+}
+
+/** DuckDB takes names that differ only in case as one. */
+function nameClashes(
+  source: SourceConfig,
+  config: TableConfig,
+  columns: readonly ColumnState[],
+  observed: ObservedTable,
+): Obstacle[] {
+  const taken = new Map<string, string>();
+  if (config.method === 'cdc') {
+    for (const name of metadataNames(source.metadataPrefix)) taken.set(name.toLowerCase(), 'a column that Sluice adds');
+    if (config.output !== 'consolidated') {
+      for (const name of HISTORY_COLUMNS) taken.set(name, 'a column that Sluice adds to the history');
+    }
+  }
+  const obstacles: Obstacle[] = [];
+  for (const { name } of columns) {
+    const other = taken.get(name.toLowerCase());
+    taken.set(name.toLowerCase(), `column "${name}"`);
+    if (other === undefined) continue;
+    const ours = !other.startsWith('column ');
+    obstacles.push({
+      code: 'COLUMN_NAME_CLASH',
+      message: `column "${name}" of ${observed.schema}.${observed.name} has the name of ${other} in the destination, which does not tell case apart`,
+      hint: ours
+        ? 'set another metadata_prefix for the source, or leave the column out with columns: { exclude: [..] }'
+        : 'leave one of them out with columns: { exclude: [..] }',
+      inherent: true,
+    });
+  }
+  return obstacles;
+}

@@ -1,0 +1,206 @@
+import type { SourceConfig } from '../config/config.js';
+import type { ObservedServer, ObservedSlot, ObservedSource } from '../source/catalog-model.js';
+import { quoteIdentifier, quoteLiteral } from '../source/sql-identifier.js';
+import type { SourceState } from '../state/state.js';
+import type { Blocker, Change } from './change.js';
+import { NO_COST } from './cost.js';
+import { type Gap, loadsOf } from './load-order.js';
+
+/** Logical replication with a partition root in its publication came with 13. */
+const OLDEST_VERSION = 130_000;
+
+export interface SlotInput {
+  readonly source: SourceConfig;
+  readonly state: SourceState | null;
+  readonly catalog: ObservedSource;
+  readonly needed: boolean;
+  /** Why the publication forbids going on with the slot that is there; null when it does not. */
+  readonly fresh: string | null;
+  readonly continuing: ReadonlySet<string>;
+  readonly generation: (key: string) => number;
+}
+
+export interface SlotPlan {
+  /** Before the publication: a slot that cannot go on. */
+  readonly drop: readonly Change[];
+  /** After the publication, so that creating it waits for older writers of the published tables. */
+  readonly make: readonly Change[];
+  /** At the end: a slot that nothing needs any more. */
+  readonly end: readonly Change[];
+  /** The slot of the state goes on; tables published from now on came after it. */
+  readonly kept: boolean;
+  /** All continuing tables missed changes. */
+  readonly gap: Gap | null;
+  readonly blockers: readonly Blocker[];
+}
+
+export function planSlot(input: SlotInput): SlotPlan {
+  const { source, state, catalog } = input;
+  const address = `${source.name}:slot`;
+  const name = source.cdc.slot;
+  const old = state?.slot ?? null;
+  const none: SlotPlan = { drop: [], make: [], end: [], kept: false, gap: null, blockers: [] };
+  if (!input.needed) {
+    return old === null
+      ? none
+      : { ...none, end: [dropChange(address, old.name, catalog, 'no table is streamed any more', true)] };
+  }
+  const observed = findSlot(catalog, name);
+  if (old === null) {
+    const cause = 'the stream needs a slot';
+    const gap = { cause: 'the slot is a new one, changes before it were not read', consented: false };
+    return {
+      ...none,
+      make: [createChange(input, cause)],
+      gap,
+      blockers: createBlockers(address, input, observed, null),
+    };
+  }
+  if (old.name !== name) {
+    const cause = `the slot is ${name} now, it was ${old.name}`;
+    return {
+      ...none,
+      drop: [dropChange(address, old.name, catalog, cause, true)],
+      make: [createChange(input, cause)],
+      gap: { cause, consented: false },
+      blockers: createBlockers(address, input, observed, old.name),
+    };
+  }
+  const consented = source.cdc.onSlotLost === 'resync';
+  if (observed === null) {
+    const gap = { cause: `slot ${name} is gone from the server`, consented };
+    return {
+      ...none,
+      make: [createChange(input, gap.cause)],
+      gap,
+      blockers: createBlockers(address, input, null, null),
+    };
+  }
+  const foreign = foreignSlot(address, observed, catalog.server);
+  if (foreign !== null) return { ...none, kept: true, blockers: [foreign] };
+  const lost = lostReason(observed);
+  const cause = lost ?? input.fresh;
+  if (cause === null) return { ...none, kept: true };
+  const gap = { cause, consented: lost !== null && consented };
+  return {
+    ...none,
+    drop: [dropChange(address, name, catalog, cause, !gap.consented)],
+    make: [createChange(input, cause)],
+    gap,
+    blockers: createBlockers(address, input, null, name),
+  };
+}
+
+/** The slot of a source that left the file. */
+export function planSlotEnd(source: string, state: SourceState, catalog: ObservedSource): readonly Change[] {
+  return state.slot === null
+    ? []
+    : [dropChange(`${source}:slot`, state.slot.name, catalog, 'the source left the file', true)];
+}
+
+/** SQL for a slot that Sluice cannot reach any more. */
+export function dropSlotSql(slot: string): string {
+  return `SELECT pg_drop_replication_slot(${quoteLiteral(slot)});`;
+}
+
+function createChange(input: SlotInput, reason: string): Change {
+  const { cdc, name } = input.source;
+  return {
+    action: 'create_slot',
+    address: `${name}:slot`,
+    destructive: false,
+    reason,
+    cost: NO_COST,
+    details: { slot: cdc.slot, publication: cdc.publication, loads: loadsOf(input.continuing, input.generation) },
+  };
+}
+
+/** Its position cannot be brought back, so dropping a slot is destructive unless the file consents or the position is lost anyway. */
+function dropChange(
+  address: string,
+  slot: string,
+  catalog: ObservedSource,
+  reason: string,
+  destructive: boolean,
+): Change {
+  return {
+    action: 'drop_slot',
+    address,
+    destructive,
+    reason,
+    cost: NO_COST,
+    details: { slot, retained_wal_bytes: findSlot(catalog, slot)?.retainedWalBytes ?? null },
+  };
+}
+
+function findSlot(catalog: ObservedSource, name: string): ObservedSlot | null {
+  return catalog.slots.find((slot) => slot.name === name) ?? null;
+}
+
+function lostReason(slot: ObservedSlot): string | null {
+  if (slot.invalidationReason !== null) return `the server invalidated slot ${slot.name} (${slot.invalidationReason})`;
+  return slot.walStatus === 'lost' ? `the server removed WAL that slot ${slot.name} needs` : null;
+}
+
+function foreignSlot(address: string, slot: ObservedSlot, server: ObservedServer): Blocker | null {
+  const what =
+    slot.plugin !== 'pgoutput'
+      ? `uses the plugin ${slot.plugin ?? 'of a physical slot'}`
+      : slot.database !== server.database
+        ? `belongs to database "${slot.database}"`
+        : null;
+  return what === null ? null : occupied(address, slot, `slot ${slot.name} is not the one that was made: it ${what}`);
+}
+
+function occupied(address: string, slot: ObservedSlot, message: string): Blocker {
+  return {
+    address,
+    code: 'SLOT_OCCUPIED',
+    message,
+    hint: `set another name under cdc.slot; or, if nothing else reads from it${slot.active ? ' (somebody does now)' : ''}: ${dropSlotSql(slot.name)}`,
+  };
+}
+
+/** @param replaced a slot that this plan drops first, whose place is free then */
+function createBlockers(
+  address: string,
+  input: SlotInput,
+  inTheWay: ObservedSlot | null,
+  replaced: string | null,
+): Blocker[] {
+  const { server } = input.catalog;
+  const blockers: Blocker[] = [];
+  const unsuitable = (message: string, hint: string) =>
+    blockers.push({ address, code: 'SERVER_UNSUITABLE', message, hint });
+  if (inTheWay !== null) {
+    const message = `a replication slot "${inTheWay.name}" exists that this state did not make (left over from an interrupted apply, or another tool's)`;
+    blockers.push(occupied(address, inTheWay, message));
+  }
+  if (server.versionNum < OLDEST_VERSION) {
+    unsuitable(`Postgres ${server.version} is too old for cdc, 13 is needed`, 'use method: incremental or full_table');
+  }
+  if (server.inRecovery) {
+    unsuitable('the server is a standby; cdc reads from the primary', 'point the connection at the primary');
+  } else if (server.walLevel !== 'logical') {
+    unsuitable(
+      `wal_level is ${server.walLevel}, cdc needs logical`,
+      'ALTER SYSTEM SET wal_level = logical; then restart the server',
+    );
+  }
+  if (!server.isSuperuser && !server.hasReplication && server.replicationRoles.length === 0) {
+    blockers.push({
+      address,
+      code: 'PRIVILEGE_MISSING',
+      message: `role "${server.user}" may not create replication slots`,
+      hint: `ALTER ROLE ${quoteIdentifier(server.user)} REPLICATION;`,
+    });
+  }
+  const freed = replaced !== null && findSlot(input.catalog, replaced) !== null ? 1 : 0;
+  if (server.usedReplicationSlots - freed >= server.maxReplicationSlots) {
+    unsuitable(
+      `all ${server.maxReplicationSlots} replication slots of the server are in use`,
+      `ALTER SYSTEM SET max_replication_slots = ${server.maxReplicationSlots + 5}; then restart the server, or drop a slot that nothing uses`,
+    );
+  }
+  return blockers;
+}

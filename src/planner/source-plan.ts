@@ -1,0 +1,314 @@
+import type { Config, SourceConfig } from '../config/config.js';
+import { formatTableKey } from '../config/table-key.js';
+import type { DestinationFacts, TableFacts } from '../destination/facts.js';
+import { historyName } from '../destination/target-table.js';
+import type { ObservedSource, ObservedTable } from '../source/catalog-model.js';
+import { destinationFingerprint } from '../state/fingerprint.js';
+import type { SourceState, TableState } from '../state/state.js';
+import type { Blocker, Change, Notice } from './change.js';
+import { NO_COST } from './cost.js';
+import type { DesiredTable } from './desired-table.js';
+import { createTable, diffTable, reloadHeldTable, type TableContext } from './diff.js';
+import { compareIdentity, sourceIdentity } from './identity.js';
+import { type Gap, loadsOf, nextGeneration } from './load-order.js';
+import type { Observed } from './observed.js';
+import { planPublication, planPublicationEnd } from './publication.js';
+import { disableTable, forgetTable, removeTable } from './removal.js';
+import { type Resolution, resolveTables } from './resolve.js';
+import { dropSlotSql, planSlot, planSlotEnd } from './slot.js';
+import type { SourceScope } from './target.js';
+
+export interface SourcePlan {
+  readonly changes: readonly Change[];
+  readonly blockers: readonly Blocker[];
+  readonly notices: readonly Notice[];
+  /** Where each table that will be there is written, to find clashes between sources. */
+  readonly targets: readonly { readonly address: string; readonly destination: string; readonly name: string }[];
+}
+
+const EMPTY: SourcePlan = { changes: [], blockers: [], notices: [], targets: [] };
+
+export interface SourceInput {
+  readonly config: Config;
+  readonly source: SourceConfig;
+  readonly state: SourceState | null;
+  readonly observed: Observed;
+  readonly scope: SourceScope;
+  /** What the destination says of a table, under the address that it knew it by. */
+  readonly factsOf: (key: string) => TableFacts | null;
+}
+
+/**
+ * Plans one source of the file. The order is fixed: what must go first (slot and publication that cannot go on), the
+ * source's own settings, publication, slot, tables in name order; then removals: tables, publication tables, slot,
+ * publication.
+ */
+export function planSource(input: SourceInput): SourcePlan {
+  const { config, source, state, scope } = input;
+  const seen = input.observed.sources[source.name];
+  if (seen === undefined || !seen.ok) return { ...EMPTY, blockers: [unreachable(source.name, seen?.error ?? null)] };
+  const catalog = seen.source;
+  const now = sourceIdentity(config, source, catalog.server);
+  if (now === null) return { ...EMPTY, blockers: [danglingName(source)] };
+  const identity = state === null ? null : compareIdentity(source.name, state, now);
+  if (identity?.blocker != null) return { ...EMPTY, blockers: [identity.blocker] };
+
+  const known = new Map(Object.entries(state?.tables ?? {}));
+  const resolution = resolveTables(source, catalog, new Set(known.keys()), scope);
+  const generation = (key: string) => nextGeneration(known.get(key) ?? null, input.factsOf(key));
+  const streamed = streamedTables(resolution, known, catalog);
+  const continuing = new Set([...streamed.keys()].filter((key) => isStreaming(known.get(key))));
+  const streamInScope = scope.stream || [...streamed.keys(), ...streamingKeys(known)].some((key) => scope.covers(key));
+  const publication = planPublication({ source, state, catalog, streamed, continuing, generation });
+  const slot = planSlot({
+    source,
+    state,
+    catalog,
+    needed: streamed.size > 0,
+    fresh: publication.fresh,
+    continuing,
+    generation,
+  });
+  const gapsOf = (key: string): readonly Gap[] => {
+    const gaps: Gap[] = [];
+    if (identity?.reload != null) gaps.push({ cause: identity.reload, consented: false });
+    if (streamInScope && continuing.has(key)) {
+      if (slot.gap !== null) gaps.push(slot.gap);
+      const missed = publication.gaps.get(key);
+      if (missed !== undefined && slot.gap === null) gaps.push(missed);
+    }
+    return gaps;
+  };
+  const contextOf = (key: string): TableContext => ({
+    address: `${source.name}:${key}`,
+    facts: input.factsOf(key),
+    slotKept: slot.kept,
+    gaps: gapsOf(key),
+  });
+
+  const tables = planTables(known, resolution, catalog, contextOf);
+  const staying = [...known].filter(
+    ([key, table]) => table.enabled && (resolution.tables.has(key) || resolution.held.has(key)),
+  );
+  const settings =
+    identity === null || Object.keys(identity.settings).length === 0 || (!scope.whole && identity.reload === null)
+      ? []
+      : [
+          identityChange(
+            source.name,
+            identity,
+            loadsOf(identity.reload === null ? [] : staying.map(([key]) => key), generation),
+          ),
+        ];
+  const stream = streamInScope ? { publication, slot } : null;
+  return {
+    changes: [
+      ...(stream?.slot.drop ?? []),
+      ...(stream?.publication.drop ?? []),
+      ...settings,
+      ...(stream?.publication.make ?? []),
+      ...(stream?.slot.make ?? []),
+      ...tables.changes,
+      ...tables.removals,
+      ...(stream?.publication.remove ?? []),
+      ...(stream?.slot.end ?? []),
+      ...(stream?.publication.end ?? []),
+    ],
+    blockers: [
+      ...resolution.blockers,
+      ...(stream?.publication.blockers ?? []),
+      ...(stream?.slot.blockers ?? []),
+      ...occupiedTargets(source, resolution, known, input.observed.destinations[source.destination]),
+    ],
+    notices: [...resolution.notices, ...(stream?.publication.notices ?? []), ...tables.notices],
+    targets: targetsOf(source, config, resolution, known),
+  };
+}
+
+/**
+ * Plans the end of a source that left the file. Its tables leave by their own `on_remove`; slot and publication are
+ * dropped where the server can be reached, else the notice has the SQL.
+ */
+export function planSourceEnd(
+  config: Config,
+  name: string,
+  state: SourceState,
+  observed: Observed,
+  scope: SourceScope,
+): SourcePlan {
+  const destination = config.destinations[state.destination];
+  const reachable = destination !== undefined && destinationFingerprint(destination) === state.destination_fingerprint;
+  const leaving = Object.entries(state.tables)
+    .filter(([key]) => scope.covers(key))
+    .sort(([left], [right]) => (left < right ? -1 : 1));
+  const why = 'the source left the file';
+  const changes: Change[] = leaving.map(([key, table]) =>
+    reachable
+      ? removeTable(`${name}:${key}`, table, why)
+      : forgetTable(
+          `${name}:${key}`,
+          table,
+          `${why}, and destination "${state.destination}" is not in it (or is another one)`,
+        ),
+  );
+  if (!scope.whole) return { ...EMPTY, changes };
+  const seen = observed.sources[name];
+  const same =
+    seen?.ok === true &&
+    (state.system_identifier === null || seen.source.server.systemIdentifier === state.system_identifier) &&
+    (state.database === null || seen.source.server.database === state.database);
+  const notices: Notice[] = [];
+  if (seen?.ok === true && same) {
+    changes.push(...planSlotEnd(name, state, seen.source), ...planPublicationEnd(name, state, seen.source));
+  } else if (state.slot !== null) {
+    const message = `its database cannot be reached any more: the slot there goes on holding WAL until it is dropped: ${dropSlotSql(state.slot.name)}`;
+    notices.push({ address: `${name}:slot`, message });
+  }
+  changes.push({
+    action: 'remove_source',
+    address: name,
+    destructive: true,
+    reason: why,
+    cost: NO_COST,
+    details: { tables: Object.keys(state.tables).sort() },
+  });
+  return { ...EMPTY, changes, notices };
+}
+
+function planTables(
+  known: ReadonlyMap<string, TableState>,
+  resolution: Resolution,
+  catalog: ObservedSource,
+  contextOf: (key: string) => TableContext,
+): { readonly changes: readonly Change[]; readonly removals: readonly Change[]; readonly notices: readonly Notice[] } {
+  const changes: Change[] = [];
+  const removals: Change[] = [];
+  const notices: Notice[] = [];
+  for (const key of [...new Set([...known.keys(), ...resolution.tables.keys()])].sort()) {
+    const state = known.get(key) ?? null;
+    const desired = resolution.tables.get(key) ?? null;
+    const context = contextOf(key);
+    if (desired !== null) {
+      const planned = state === null ? createTable(desired, null, context) : diffTable(state, desired, context);
+      changes.push(...planned.changes);
+      notices.push(...planned.notices);
+    } else if (state === null || (resolution.disabled.has(key) && !state.enabled)) {
+      // Nothing there and nothing wanted, or frozen and to stay so.
+    } else if (resolution.held.has(key)) {
+      if (state.enabled && context.gaps.length > 0)
+        changes.push(...reloadHeldTable(state, observedTable(catalog, key), context));
+    } else if (resolution.disabled.has(key)) {
+      changes.push(disableTable(context.address));
+    } else {
+      const gone = observedTable(catalog, key) === null;
+      removals.push(
+        removeTable(context.address, state, gone ? 'the table is gone from the database' : 'the entry left the file'),
+      );
+    }
+  }
+  return { changes, removals, notices };
+}
+
+/** Tables that the stream must carry after the plan; a blocked or untargeted one goes on as it was. */
+function streamedTables(
+  resolution: Resolution,
+  known: ReadonlyMap<string, TableState>,
+  catalog: ObservedSource,
+): ReadonlyMap<string, ObservedTable | null> {
+  const streamed = new Map<string, ObservedTable | null>();
+  for (const [key, table] of resolution.tables) if (table.intent.method === 'cdc') streamed.set(key, table.observed);
+  for (const key of resolution.held) if (isStreaming(known.get(key))) streamed.set(key, observedTable(catalog, key));
+  return new Map([...streamed].sort(([left], [right]) => (left < right ? -1 : 1)));
+}
+
+function streamingKeys(known: ReadonlyMap<string, TableState>): readonly string[] {
+  return [...known].filter(([, table]) => isStreaming(table)).map(([key]) => key);
+}
+
+function isStreaming(table: TableState | undefined): boolean {
+  return table?.enabled === true && table.method === 'cdc';
+}
+
+function observedTable(catalog: ObservedSource, key: string): ObservedTable | null {
+  return catalog.tables.find((table) => formatTableKey(table.schema, table.name) === key) ?? null;
+}
+
+function identityChange(
+  source: string,
+  change: NonNullable<ReturnType<typeof compareIdentity>>,
+  loads: Readonly<Record<string, number>>,
+): Change {
+  return {
+    action: 'update_settings',
+    address: source,
+    destructive: change.reload !== null,
+    reason: change.reload ?? `${Object.keys(change.settings).join(', ')} changed; the data stays`,
+    cost: NO_COST,
+    details: { settings: change.settings, sql: null, loads, source: change.identity, table_fields: null },
+  };
+}
+
+function unreachable(
+  source: string,
+  error: { readonly code: Blocker['code']; readonly message: string; readonly hint?: string } | null,
+): Blocker {
+  if (error === null) {
+    return { address: source, code: 'SOURCE_UNREACHABLE', message: `source "${source}" was not looked at`, hint: null };
+  }
+  return { address: source, code: error.code, message: error.message, hint: error.hint ?? null };
+}
+
+function danglingName(source: SourceConfig): Blocker {
+  return {
+    address: source.name,
+    code: 'CONFIG_INVALID',
+    message: `source "${source.name}" names a connection or a destination that the file does not have`,
+    hint: 'run: sluice validate',
+  };
+}
+
+/** A table of that name that is not Sluice's is never overwritten. */
+function occupiedTargets(
+  source: SourceConfig,
+  resolution: Resolution,
+  known: ReadonlyMap<string, TableState>,
+  facts: DestinationFacts | undefined,
+): Blocker[] {
+  const foreign = new Set((facts?.foreignTables ?? []).map((name) => name.toLowerCase()));
+  return [...resolution.tables].flatMap(([key, desired]) => {
+    const before = known.get(key);
+    const isNew = (name: string) => before === undefined || !namesOf(before).includes(name);
+    return namesOf(desired.intent)
+      .filter((name) => foreign.has(name.toLowerCase()) && isNew(name))
+      .map((name) => ({
+        address: `${source.name}:${key}`,
+        code: 'DESTINATION_OCCUPIED' as const,
+        message: `destination "${source.destination}" has a table ${name} that Sluice did not make`,
+        hint: 'rename or drop it, or set another target_schema for the source',
+      }));
+  });
+}
+
+function targetsOf(
+  source: SourceConfig,
+  config: Config,
+  resolution: Resolution,
+  known: ReadonlyMap<string, TableState>,
+): SourcePlan['targets'] {
+  const destination = config.destinations[source.destination];
+  const place = destination === undefined ? source.destination : destinationFingerprint(destination);
+  const staying = [...known].filter(([key]) => resolution.held.has(key) || resolution.disabled.has(key));
+  const wanted = [...resolution.tables].map(
+    ([key, desired]): readonly [string, DesiredTable['intent'] | TableState] => [key, desired.intent],
+  );
+  return [...staying, ...wanted].flatMap(([key, table]) =>
+    namesOf(table).map((name) => ({ address: `${source.name}:${key}`, destination: place, name })),
+  );
+}
+
+/** The destination tables of one source table, as `schema.name`. */
+function namesOf(table: Pick<TableState, 'target' | 'output'>): readonly string[] {
+  const { schema, name } = table.target;
+  const plain = table.output === 'history' ? [] : [`${schema}.${name}`];
+  return table.output === 'consolidated' ? plain : [...plain, `${schema}.${historyName({ name })}`];
+}

@@ -1,0 +1,186 @@
+import { SluiceError } from '../error/sluice-error.js';
+import { type ObservedPublication, qualifiedName } from './catalog-model.js';
+import type { SourceConnection } from './connect.js';
+import { sqlState } from './errors.js';
+import { PARTITION_SQL, type PartitionEdge, type PartitionForest, partitionForest } from './partition.js';
+import { type PublicationMember, publishedTables, RELATION_SQL, type Relation } from './published.js';
+import { quoteIdentifier, quoteLiteral, quoteQualified } from './sql-identifier.js';
+
+const UNDEFINED_OBJECT = '42704';
+const DUPLICATE_OBJECT = '42710';
+
+interface TableName {
+  readonly schema: string;
+  readonly name: string;
+}
+
+/** Truncates are published as they ask for a new load; a partitioned table's changes come as the table's own. */
+const PUBLISH_OPTIONS = "publish = 'insert, update, delete, truncate', publish_via_partition_root = true";
+
+/** @param tables in the order wanted; none makes an empty publication */
+export function createPublicationSql(publication: string, tables: readonly TableName[]): string {
+  const members = tables.length === 0 ? '' : ` for table ${tables.map(quoteQualified).join(', ')}`;
+  return `create publication ${quoteIdentifier(publication)}${members} with (${PUBLISH_OPTIONS});`;
+}
+
+export function addPublicationTablesSql(publication: string, tables: readonly TableName[]): string {
+  return `alter publication ${quoteIdentifier(publication)} add table ${tables.map(quoteQualified).join(', ')};`;
+}
+
+export function removePublicationTablesSql(publication: string, tables: readonly TableName[]): string {
+  return `alter publication ${quoteIdentifier(publication)} drop table ${tables.map(quoteQualified).join(', ')};`;
+}
+
+/** Mends operations and partition handling of a publication made by somebody else. */
+export function setPublicationOptionsSql(publication: string): string {
+  return `alter publication ${quoteIdentifier(publication)} set (${PUBLISH_OPTIONS});`;
+}
+
+export function dropPublicationSql(publication: string): string {
+  return `drop publication ${quoteIdentifier(publication)};`;
+}
+
+export interface PublicationChange {
+  readonly publication: string;
+  /** One statement; a second one in the text is refused by Postgres. */
+  readonly sql: string;
+  /** `schema.table` of the tables that must be published afterwards. */
+  readonly present: readonly string[];
+  /** `schema.table` of those that must not be. */
+  readonly absent: readonly string[];
+}
+
+/**
+ * Runs a CREATE PUBLICATION or ALTER PUBLICATION and looks whether the server now has what was meant.
+ * @throws SluiceError PUBLICATION_OCCUPIED, PUBLICATION_INCOMPLETE, TABLE_MISSING, PRIVILEGE_MISSING
+ */
+export async function changePublication(
+  connection: SourceConnection,
+  change: PublicationChange,
+  signal: AbortSignal,
+): Promise<ObservedPublication> {
+  try {
+    await connection.query(change.sql, [], signal);
+  } catch (error) {
+    if (sqlState(error) !== DUPLICATE_OBJECT) throw error;
+    throw new SluiceError({
+      code: 'PUBLICATION_OCCUPIED',
+      cause: error,
+      message: `publication "${change.publication}" exists already, or holds one of the tables already`,
+      hint: 'run `sluice plan` again; if the publication is not this source’s own, set another name under cdc.publication',
+    });
+  }
+  return await verifyPublication(connection, change, signal);
+}
+
+/** @throws SluiceError PUBLICATION_MISSING, PUBLICATION_INCOMPLETE with the SQL that mends it */
+export async function verifyPublication(
+  connection: SourceConnection,
+  wanted: Pick<PublicationChange, 'publication' | 'present' | 'absent'>,
+  signal: AbortSignal,
+): Promise<ObservedPublication> {
+  const found = await readPublication(connection, wanted.publication, signal);
+  if (found === null) {
+    throw new SluiceError({
+      code: 'PUBLICATION_MISSING',
+      message: `publication "${wanted.publication}" does not exist in database "${connection.place.database}"`,
+      hint: '`sluice cdc setup-sql` prints the SQL that makes it',
+    });
+  }
+  const published = new Set(found.tables.map(qualifiedName));
+  const missing = wanted.present.filter((table) => !published.has(table));
+  const left = found.allTables ? [] : wanted.absent.filter((table) => published.has(table));
+  if (missing.length === 0 && left.length === 0) return found;
+  const complaints = [
+    ...(missing.length === 0 ? [] : [`lacks ${missing.join(', ')}`]),
+    ...(left.length === 0 ? [] : [`still holds ${left.join(', ')}`]),
+  ];
+  throw new SluiceError({
+    code: 'PUBLICATION_INCOMPLETE',
+    message: `publication "${wanted.publication}" ${complaints.join(' and ')}`,
+    hint: 'run `sluice plan` again: it prints the SQL that is needed',
+  });
+}
+
+/**
+ * Drops a publication and looks whether it is gone.
+ * @throws SluiceError PRIVILEGE_MISSING when it belongs to somebody else
+ */
+export async function dropPublication(
+  connection: SourceConnection,
+  publication: string,
+  signal: AbortSignal,
+): Promise<'dropped' | 'absent'> {
+  try {
+    await connection.query(dropPublicationSql(publication), [], signal);
+  } catch (error) {
+    if (sqlState(error) === UNDEFINED_OBJECT) return 'absent';
+    throw error;
+  }
+  if ((await readPublication(connection, publication, signal)) === null) return 'dropped';
+  throw new SluiceError({
+    code: 'PUBLICATION_OCCUPIED',
+    message: `publication "${publication}" is there again right after it was dropped`,
+    hint: 'somebody else makes it; set another name under cdc.publication',
+  });
+}
+
+/** @returns null when there is none of that name in the connection's database */
+export async function readPublication(
+  connection: SourceConnection,
+  publication: string,
+  signal: AbortSignal,
+): Promise<ObservedPublication | null> {
+  const [row] = await connection.query<PublicationRow>(publicationSql(connection.versionNum, publication), [], signal);
+  if (row === undefined) return null;
+  const relations = await connection.query<Relation>(RELATION_SQL, [], signal);
+  const forest = partitionForest(await connection.query<PartitionEdge>(PARTITION_SQL, [], signal));
+  return observe(row, relations, forest);
+}
+
+/** All publications of the database with the tables that they publish in effect (ALL TABLES and schemas spelled out). */
+export async function readPublications(
+  connection: SourceConnection,
+  relations: readonly Relation[],
+  forest: PartitionForest,
+  signal: AbortSignal,
+): Promise<readonly ObservedPublication[]> {
+  const rows = await connection.query<PublicationRow>(publicationSql(connection.versionNum, null), [], signal);
+  return rows.map((row) => observe(row, relations, forest));
+}
+
+interface PublicationRow extends Omit<ObservedPublication, 'tables'> {
+  readonly members: readonly PublicationMember[];
+  readonly schemas: readonly string[];
+}
+
+function observe(row: PublicationRow, relations: readonly Relation[], forest: PartitionForest): ObservedPublication {
+  const { members, schemas, ...publication } = row;
+  return { ...publication, tables: publishedTables(row, relations, forest) };
+}
+
+/**
+ * The view pg_publication_tables would tell what is published, but since 16 it opens every table and so waits for
+ * anybody who alters one. Schemas, column lists and row filters came with 15.
+ */
+function publicationSql(versionNum: number, only: string | null): string {
+  const has15 = versionNum >= 150_000;
+  const columns = `(select pg_catalog.json_agg(a.attname order by a.attnum) from pg_catalog.pg_attribute as a
+    where a.attrelid = r.prrelid and a.attnum = any (r.prattrs))`;
+  const schemas = `array(select n.nspname::text from pg_catalog.pg_publication_namespace as s
+    join pg_catalog.pg_namespace as n on n.oid = s.pnnspid where s.pnpubid = p.oid)`;
+  return `
+    select p.pubname::text as "name", pg_catalog.pg_get_userbyid(p.pubowner)::text as "owner",
+      pg_catalog.pg_has_role(p.pubowner, 'usage') as "ownedByCurrentUser",
+      p.puballtables as "allTables", p.pubinsert as "insert", p.pubupdate as "update", p.pubdelete as "delete",
+      p.pubtruncate as "truncate", p.pubviaroot as "viaPartitionRoot",
+      ${has15 ? schemas : "'{}'::text[]"} as "schemas",
+      coalesce((
+        select pg_catalog.json_agg(pg_catalog.json_build_object('oid', r.prrelid::int8,
+          'columns', ${has15 ? columns : 'null'},
+          'rowFilter', ${has15 ? 'pg_catalog.pg_get_expr(r.prqual, r.prrelid)' : 'null'}))
+        from pg_catalog.pg_publication_rel as r where r.prpubid = p.oid), '[]') as "members"
+    from pg_catalog.pg_publication as p
+    ${only === null ? '' : `where p.pubname = ${quoteLiteral(only)}`}
+    order by p.pubname`;
+}

@@ -1,0 +1,124 @@
+import type { SourceState, StateDocument, TableState } from './state.js';
+
+/**
+ * Whole intents on the state document. Each returns a new document and leaves the old one alone; none touches `serial`,
+ * which rises when the document is written.
+ */
+
+/** A document without sources. `lineage` is a fresh random id; serial 0 means: never written. */
+export function emptyState(lineage: string): StateDocument {
+  return { format_version: 1, lineage, serial: 0, sources: {} };
+}
+
+/** The part of a source's state that says what it is connected to. */
+export type SourceIdentity = Pick<
+  SourceState,
+  'connection_fingerprint' | 'system_identifier' | 'database' | 'destination' | 'destination_fingerprint' | 'management'
+>;
+
+/** A source of which nothing has been made yet. */
+export function newSource(identity: SourceIdentity): SourceState {
+  return { ...identity, publication: null, publication_tables: [], slot: null, tables: {} };
+}
+
+export function withSource(state: StateDocument, name: string, source: SourceState): StateDocument {
+  return { ...state, sources: { ...state.sources, [name]: source } };
+}
+
+export function withoutSource(state: StateDocument, name: string): StateDocument {
+  return { ...state, sources: omit(state.sources, name) };
+}
+
+/** Replaces what the source is connected to; tables, slot and publication stay. Does nothing for an unknown source. */
+export function withIdentity(state: StateDocument, source: string, identity: SourceIdentity): StateDocument {
+  return editSource(state, source, (current) => ({ ...current, ...identity }));
+}
+
+/** @param table `schema.table` of the source */
+export function withTable(state: StateDocument, source: string, table: string, value: TableState): StateDocument {
+  return editSource(state, source, (current) => ({ ...current, tables: { ...current.tables, [table]: value } }));
+}
+
+export function withoutTable(state: StateDocument, source: string, table: string): StateDocument {
+  return editSource(state, source, (current) => ({ ...current, tables: omit(current.tables, table) }));
+}
+
+/** Changes some fields of a table; does nothing where the table is not in the state. */
+export function editTable(
+  state: StateDocument,
+  source: string,
+  table: string,
+  fields: Partial<TableState>,
+): StateDocument {
+  const current = tableOf(state, source, table);
+  return current === null ? state : withTable(state, source, table, { ...current, ...fields });
+}
+
+/**
+ * Asks for another load: the generation becomes `generation` (default: one more than now) unless it is already there or
+ * beyond, so that doing it twice asks for one load.
+ */
+export function raiseGeneration(
+  state: StateDocument,
+  source: string,
+  table: string,
+  reason: string,
+  generation?: number,
+): StateDocument {
+  const current = tableOf(state, source, table);
+  if (current === null) return state;
+  const next = generation ?? current.generation + 1;
+  if (next <= current.generation) return state;
+  return withTable(state, source, table, { ...current, generation: next, generation_reason: reason });
+}
+
+/** Gives a table another `schema.table` within its source, in the publication's list too. */
+export function moveTable(state: StateDocument, source: string, from: string, to: string): StateDocument {
+  return editSource(state, source, (current) => {
+    const table = current.tables[from];
+    if (table === undefined) return current;
+    return {
+      ...current,
+      tables: { ...omit(current.tables, from), [to]: table },
+      publication_tables: current.publication_tables.map((name) => (name === from ? to : name)),
+    };
+  });
+}
+
+export function moveSource(state: StateDocument, from: string, to: string): StateDocument {
+  const source = state.sources[from];
+  return source === undefined ? state : withSource(withoutSource(state, from), to, source);
+}
+
+/** Stops or restarts the syncs of a table; changes nothing else. */
+export function setPaused(state: StateDocument, source: string, table: string, paused: boolean): StateDocument {
+  return editTable(state, source, table, { paused });
+}
+
+export function withSlot(state: StateDocument, source: string, slot: SourceState['slot']): StateDocument {
+  return editSource(state, source, (current) => ({ ...current, slot }));
+}
+
+/** Records the publication and which tables in it are ours; null and [] when it is gone. */
+export function withPublication(
+  state: StateDocument,
+  source: string,
+  publication: string | null,
+  tables: readonly string[],
+): StateDocument {
+  const sorted = [...new Set(tables)].sort();
+  return editSource(state, source, (current) => ({ ...current, publication, publication_tables: sorted }));
+}
+
+export function tableOf(state: StateDocument, source: string, table: string): TableState | null {
+  return state.sources[source]?.tables[table] ?? null;
+}
+
+function editSource(state: StateDocument, name: string, edit: (source: SourceState) => SourceState): StateDocument {
+  const source = state.sources[name];
+  return source === undefined ? state : withSource(state, name, edit(source));
+}
+
+function omit<Value>(record: Readonly<Record<string, Value>>, key: string): Record<string, Value> {
+  return Object.fromEntries(Object.entries(record).filter(([name]) => name !== key));
+}

@@ -1,0 +1,45 @@
+import type { SourceState, StateDocument, TableState } from './state.js';
+
+/** Complete values for tests, to be changed field by field. */
+export function sampleTable(fields: Partial<TableState> = {}): TableState {
+  return {
+    oid: 16_400,
+    method: 'cdc',
+    output: 'consolidated',
+    deletes: 'soft',
+    columns: [{ name: 'id', attnum: 1, type: 'integer', target_type: 'INTEGER' }],
+    primary_key: ['id'],
+    cursor: null,
+    lookback_ms: 0,
+    schedule: { kind: 'every', everyMs: 300_000 },
+    on_remove: 'retire',
+    target: { schema: 'public', name: 'users' },
+    metadata_prefix: '_ph_',
+    enabled: true,
+    paused: false,
+    generation: 1,
+    generation_reason: 'first load',
+    published_in_generation: null,
+    ...fields,
+  };
+}
+
+export function sampleSource(fields: Partial<SourceState> = {}): SourceState {
+  return {
+    connection_fingerprint: 'c0ffee',
+    system_identifier: '7000000000000000001',
+    database: 'shop',
+    destination: 'warehouse',
+    destination_fingerprint: 'beef',
+    management: 'managed',
+    publication: 'sluice_pub_shop',
+    publication_tables: ['public.users'],
+    slot: { name: 'sluice_shop', created_lsn: '0/1000' },
+    tables: { 'public.users': sampleTable() },
+    ...fields,
+  };
+}
+
+export function sampleState(sources: StateDocument['sources'] = { shop: sampleSource() }): StateDocument {
+  return { format_version: 1, lineage: 'a-lineage', serial: 3, sources };
+}

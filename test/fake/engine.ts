@@ -1,0 +1,203 @@
+import type { Config, Schedule, SourceConfig, TableEntry } from '../../src/config/config.js';
+import type {
+  ChangeResult,
+  Engine,
+  EngineDeps,
+  Host,
+  StatusReport,
+  SyncReport,
+  SyncRequest,
+} from '../../src/executor/engine.js';
+import type { Finding } from '../../src/guard/finding.js';
+import type { Change, Plan } from '../../src/planner/change.js';
+
+export const FAKE_HOST: Host = { name: 'machine', pid: 7, command: 'sluice test', env: {}, homeDir: '/home/sluice' };
+
+/** A config as the loader gives it, with one CDC table entry for each schedule of each source. */
+export function fakeConfig(
+  sources: Readonly<Record<string, readonly Schedule[]>> = {},
+  patch: Partial<Config> = {},
+): Config {
+  return {
+    file: '/srv/sources.yaml',
+    hash: 'c0ffee',
+    state: { type: 'file', path: '/srv/.sluice/state.json' },
+    daemon: { http: null, autoApply: 'additive' },
+    connections: {},
+    destinations: {
+      warehouse: {
+        type: 'duckdb',
+        name: 'warehouse',
+        path: '/srv/warehouse.duckdb',
+        publish: null,
+        memoryLimitMb: 1024,
+        threads: null,
+      },
+    },
+    sources: Object.fromEntries(
+      Object.entries(sources).map(([name, schedules]) => [name, fakeSource(name, schedules)]),
+    ),
+    moved: [],
+    ...patch,
+  };
+}
+
+function fakeSource(name: string, schedules: readonly Schedule[]): SourceConfig {
+  return {
+    name,
+    connection: `${name}_db`,
+    destination: 'warehouse',
+    schema: null,
+    metadataPrefix: '_ph_',
+    targetSchema: '{schema}',
+    cdc: {
+      management: 'managed',
+      publication: `sluice_pub_${name}`,
+      slot: `sluice_${name}`,
+      transport: 'scheduled',
+      flush: { everyMs: 10_000, rows: 100_000 },
+      lag: { warningMb: 1024, criticalMb: 10_240, onCritical: 'drop_slot' },
+      onSlotLost: 'manual',
+      heartbeat: true,
+    },
+    tables: schedules.map((schedule, index): TableEntry => {
+      const table = `t${index + 1}`;
+      return {
+        key: `public.${table}`,
+        pattern: null,
+        schema: 'public',
+        name: table,
+        table: {
+          method: 'cdc',
+          output: 'consolidated',
+          deletes: 'soft',
+          columns: { kind: 'all' },
+          cursor: null,
+          lookbackMs: 0,
+          primaryKey: null,
+          onAddColumns: 'forward_only',
+          types: {},
+          onRemove: 'retire',
+          enabled: true,
+          schedule,
+        },
+      };
+    }),
+  };
+}
+
+export function fakeChange(patch: { readonly destructive?: boolean; readonly address?: string } = {}): Change {
+  return {
+    action: 'create_slot',
+    address: patch.address ?? 'shop:slot',
+    destructive: patch.destructive ?? false,
+    reason: 'cdc tables need it',
+    cost: { rows: null, bytes: null, seconds: null, basis: 'none' },
+    details: { slot: 'sluice_shop', publication: 'sluice_pub_shop', loads: {} },
+  };
+}
+
+export function fakePlan(changes: readonly Change[] = [], blockers: Plan['blockers'] = []): Plan {
+  return {
+    format_version: 1,
+    id: 'plan-1',
+    created_at: '2026-03-02T12:00:00.000Z',
+    config_hash: 'c0ffee',
+    state: { lineage: 'lineage-1', serial: 3 },
+    changes,
+    summary: {
+      add: changes.length,
+      change: 0,
+      destroy: 0,
+      destructive: changes.filter((change) => change.destructive).length,
+      rows: 0,
+      bytes: 0,
+      seconds: 0,
+    },
+    blockers,
+    notices: [],
+  };
+}
+
+export const EMPTY_STATUS: StatusReport = { state: { lineage: 'lineage-1', serial: 3 }, sources: [], lock: null };
+
+/** Answers of a {@link FakeEngine}; what is left out gives the quiet answer. */
+export interface FakeAnswers {
+  readonly plan?: (call: number) => Promise<Plan> | Plan;
+  readonly apply?: (plan: Plan, deps: EngineDeps) => Promise<readonly ChangeResult[]> | readonly ChangeResult[];
+  readonly sync?: (request: SyncRequest, signal: AbortSignal, deps: EngineDeps) => Promise<SyncReport> | SyncReport;
+  readonly status?: () => Promise<StatusReport> | StatusReport;
+  readonly doctor?: () => readonly Finding[];
+}
+
+/** An engine that does nothing, notes its calls and answers as it was told. */
+export class FakeEngine implements Engine {
+  readonly config: Config;
+  /** `plan`, `apply`, `sync shop force`, ... in order. */
+  readonly calls: string[] = [];
+  private plans = 0;
+
+  constructor(
+    private readonly deps: EngineDeps,
+    private readonly answers: FakeAnswers,
+  ) {
+    this.config = deps.config;
+  }
+
+  async plan(): Promise<Plan> {
+    this.calls.push('plan');
+    this.plans += 1;
+    return (await this.answers.plan?.(this.plans)) ?? fakePlan();
+  }
+
+  async apply(plan: Plan): Promise<readonly ChangeResult[]> {
+    this.calls.push(`apply ${plan.id}`);
+    return (
+      (await this.answers.apply?.(plan, this.deps)) ??
+      plan.changes.map((change) => ({ change, status: 'applied', durationMs: 5 }))
+    );
+  }
+
+  async sync(request: SyncRequest, signal: AbortSignal): Promise<SyncReport> {
+    const words = [
+      'sync',
+      request.address ?? 'all',
+      ...(request.untilCaughtUp ? ['caught-up'] : []),
+      ...(request.force ? ['force'] : []),
+    ];
+    this.calls.push(words.join(' '));
+    return (await this.answers.sync?.(request, signal, this.deps)) ?? { sources: [], ok: true };
+  }
+
+  async status(): Promise<StatusReport> {
+    this.calls.push('status');
+    return (await this.answers.status?.()) ?? EMPTY_STATUS;
+  }
+
+  async resync(addresses: readonly string[]): Promise<readonly string[]> {
+    this.calls.push(`resync ${addresses.join(' ')}`);
+    return addresses;
+  }
+
+  async doctor(): Promise<readonly Finding[]> {
+    this.calls.push('doctor');
+    return this.answers.doctor?.() ?? [];
+  }
+
+  async setupSql(source: string): Promise<string> {
+    this.calls.push(`setupSql ${source}`);
+    return `create publication sluice_pub_${source};\n`;
+  }
+
+  async query(
+    destination: string | null,
+    sql: string,
+  ): Promise<{ columns: { name: string; type: string }[]; rows: (string | null)[][] }> {
+    this.calls.push(`query ${destination ?? '-'} ${sql}`);
+    return { columns: [{ name: 'n', type: 'BIGINT' }], rows: [['42'], [null]] };
+  }
+
+  async close(): Promise<void> {
+    this.calls.push('close');
+  }
+}
