@@ -47,7 +47,7 @@ export abstract class ColumnBuilder {
   /** The cells so far as Arrow data in buffers of their own; the builder is empty afterwards. */
   build(): Data {
     const { length, nullCount } = this;
-    const validity = nullCount === 0 ? null : this.validity.slice(0, (length + 7) >> 3);
+    const validity = nullCount === 0 ? null : this.bitmap((length + 7) >> 3).slice(0, (length + 7) >> 3);
     const parts = this.take();
     if (nullCount > 0) this.validity.fill(0xff);
     this.length = 0;
@@ -82,14 +82,18 @@ export abstract class ColumnBuilder {
   /** Marks the cell at `length` as NULL; the subclass still appends a zero value for it. */
   protected markNull(): void {
     const row = this.length;
-    const byte = row >> 3;
-    if (byte >= this.validity.length) {
-      const wider = new Uint8Array(Math.max((this.capacity + 7) >> 3, byte + 1)).fill(0xff);
+    this.bitmap((row >> 3) + 1)[row >> 3]! &= ~(1 << (row & 7));
+    this.nullCount++;
+  }
+
+  /** The bitmap with room for at least that many bytes; it only grows when a NULL comes. */
+  private bitmap(bytes: number): Uint8Array {
+    if (bytes > this.validity.length) {
+      const wider = new Uint8Array(Math.max((this.capacity + 7) >> 3, bytes)).fill(0xff);
       wider.set(this.validity);
       this.validity = wider;
     }
-    this.validity[byte]! &= ~(1 << (row & 7));
-    this.nullCount++;
+    return this.validity;
   }
 }
 

@@ -2,6 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { homedir, hostname } from 'node:os';
 import { resolve } from 'node:path';
+import { asSluiceError } from '../error/sluice-error.js';
 import { COMMANDS } from './commands/all.js';
 import { readConfigFile } from './config-file.js';
 import { packageVersion } from './package-version.js';
@@ -9,6 +10,8 @@ import { processTerminal } from './process-terminal.js';
 import { realClock } from './real-clock.js';
 import { runCli } from './run.js';
 import { abortOnSignals } from './signals.js';
+import { plainPaint } from './terminal.js';
+import { errorText } from './view/error-view.js';
 
 /**
  * The entry point: gives the CLI the real clock, terminal, files and engine. What is heavy (the engine with DuckDB and
@@ -20,6 +23,11 @@ const PACKAGE_ROOT = new URL('../../', import.meta.url);
 
 const readText = (path: string | URL): Promise<string> => readFile(path, 'utf8');
 const terminal = processTerminal(process);
+// A fault that no command caught still ends in one clear block.
+process.on('uncaughtException', (error) => {
+  terminal.stderr.write(errorText(asSluiceError(error), plainPaint, process.argv.includes('--debug')));
+  process.exit(1);
+});
 
 const exitCode = await runCli(
   process.argv.slice(2),

@@ -1,14 +1,18 @@
 import { createInterface } from 'node:readline/promises';
-import type { ReadStream, WriteStream } from 'node:tty';
+import type { Writable } from 'node:stream';
+import type { ReadStream } from 'node:tty';
 import { type Sink, type Terminal, wantsColor } from './terminal.js';
+
+/** As much of a process's stdout or stderr as is needed. */
+type Output = Writable & { readonly isTTY: boolean; readonly columns: number };
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The terminal of this process. */
 export function processTerminal(process: {
   readonly stdin: ReadStream;
-  readonly stdout: WriteStream;
-  readonly stderr: WriteStream;
+  readonly stdout: Output;
+  readonly stderr: Output;
   readonly env: Environment;
 }): Terminal {
   const { stdin, stdout, stderr, env } = process;
@@ -20,10 +24,10 @@ export function processTerminal(process: {
   };
 }
 
-function sinkOf(stream: WriteStream, env: Environment): Sink {
+/** A sink that survives a reader who goes away (EPIPE): `sluice ls | head -1` is the reader's right and no error of ours. */
+export function sinkOf(stream: Output, env: Environment): Sink {
   const isTty = stream.isTTY === true;
   let open = true;
-  // `sluice ls | head -1` closes the pipe early; that is the reader's right and no error of ours.
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
     open = false;
@@ -40,12 +44,7 @@ function sinkOf(stream: WriteStream, env: Environment): Sink {
 }
 
 /** The question goes to stderr, so that a piped stdout holds results alone. */
-async function ask(
-  input: ReadStream,
-  output: WriteStream,
-  question: string,
-  signal: AbortSignal,
-): Promise<string | null> {
+async function ask(input: ReadStream, output: Output, question: string, signal: AbortSignal): Promise<string | null> {
   // Without readline's terminal mode Ctrl-C stays a signal of the process.
   const lines = createInterface({ input, output, terminal: false });
   const ended = new Promise<null>((resolve) => lines.once('close', () => resolve(null)));

@@ -234,7 +234,7 @@ describe('errors', () => {
     const ran = await run(['plan'], { config: refused() });
     expect(ran.stderr).toMatchInlineSnapshot(`
       "error CONFIG_INVALID: sources.yaml has a mistake
-        sources.yaml:2:1  nope  unknown key
+      sources.yaml:2:1  nope  unknown key
       "
     `);
   });
@@ -281,9 +281,11 @@ describe('apply', () => {
     const ran = await run(['apply'], { plan: two, apply: withEvents, answers: ['yes'] });
     expect(ran.exit).toBe(0);
     expect(ran.terminal.questions).toEqual([
-      'Destructive:\n  create_slot shop:public.users  (cdc tables need it)\nApply these 2 changes? yes/no: ',
+      'Destructive:\n  shop:public.users  create replication slot sluice_shop  (cdc tables need it)\nApply these 2 changes? yes/no: ',
     ]);
-    expect(ran.stderr).toBe('applied  create_slot shop:slot  (5 ms)\napplied  create_slot shop:public.users  (5 ms)\n');
+    expect(ran.stderr).toBe(
+      'applied  shop:slot  create replication slot sluice_shop  (5 ms)\napplied  shop:public.users  create replication slot sluice_shop  (5 ms)\n',
+    );
     expect(ran.stdout).toContain('Applied 2 of 2 changes.');
     expect(ran.calls).toEqual(['plan', 'apply plan-1', 'close']);
   });

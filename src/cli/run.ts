@@ -179,7 +179,7 @@ async function confirm(question: Question, terminal: Terminal, signal: AbortSign
     throw new SluiceError({
       code: 'CONSENT_NEEDED',
       message: `${question.what} needs consent, and there is no terminal to ask on`,
-      hint: `sluice ${question.what} --yes${question.what === 'apply' ? ', or apply a reviewed plan: sluice apply PLAN' : ''}`,
+      hint: `run it again with --yes${question.what === 'apply' ? ', or apply a reviewed plan: sluice apply PLAN' : ''}`,
     });
   }
   const answer = await terminal.ask(`${question.text} yes/no: `, signal);

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { FakeClock } from '../../test/fake/clock.js';
 import {
   EMPTY_STATUS,
+  FAKE_HOST,
   type FakeAnswers,
   FakeEngine,
   fakeChange,
@@ -48,6 +49,7 @@ async function runFor(syncs: number, config: Config, answers: FakeAnswers = {}) 
     {
       config,
       clock,
+      host: FAKE_HOST,
       log,
       createEngine: async (deps) => {
         engine = new FakeEngine(deps, {

@@ -40,6 +40,7 @@ export interface DestinationWriter {
   retireTable(request: RetireTable): Promise<void>;
   dropTable(request: RetireTable): Promise<void>;
   moveTable(request: { readonly from: RetireTable; readonly to: RetireTable }): Promise<void>;
+  moveStream(request: { readonly from: string; readonly to: string }): Promise<void>;
   forgetStream(source: string): Promise<void>;
 
   /** Lets go of the file until the next call. */

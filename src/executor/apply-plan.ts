@@ -1,20 +1,24 @@
 import { randomUUID } from 'node:crypto';
+import { parseAddress } from '../config/address.js';
 import type { Config } from '../config/config.js';
-import type { RetireTable } from '../destination/writer.js';
+import { formatTableKey } from '../config/table-key.js';
+import type { DestinationWriter, RetireTable } from '../destination/writer.js';
 import { asSluiceError, assertNever, SluiceError, toPlain } from '../error/sluice-error.js';
 import { formatLsn } from '../pgoutput/lsn.js';
-import { type AppliedContext, stateAfter } from '../planner/apply-edit.js';
+import { type ApplyContext, stateAfter } from '../planner/apply-edit.js';
 import type { Change, Plan } from '../planner/change.js';
+import { sourceIdentity } from '../planner/identity.js';
 import { changePublication, dropPublication } from '../source/publication.js';
+import { readServer } from '../source/server.js';
 import { createSlot, dropSlot } from '../source/slot.js';
 import type { SourceConnection } from '../source/connect.js';
-import { emptyState } from '../state/edit.js';
+import { emptyState, type SourceIdentity } from '../state/edit.js';
 import type { StateDocument, TableState } from '../state/state.js';
 import type { StateFile } from '../state/state-file.js';
 import type { Destinations } from './destinations.js';
 import type { ChangeResult, Clock, EngineEvent } from './engine.js';
 import { failpoint } from './failpoint.js';
-import type { SourceConnections } from './source-connections.js';
+import { connectionOf, type SourceConnections } from './source-connections.js';
 import { targetTable } from './table-plan.js';
 
 /**
@@ -35,7 +39,7 @@ export interface ApplyDeps {
 export async function applyPlan(plan: Plan, deps: ApplyDeps, signal: AbortSignal): Promise<ChangeResult[]> {
   const current = await deps.stateFile.read();
   refuseStale(plan, current, deps.config);
-  const open = new Map<string, SourceConnection>();
+  const works = new Map<string, SourceWork>();
   const results: ChangeResult[] = plan.changes.map((change) => ({
     change,
     status: 'not_attempted',
@@ -56,7 +60,9 @@ export async function applyPlan(plan: Plan, deps: ApplyDeps, signal: AbortSignal
       deps.onEvent({ kind: 'change_started', change });
       const startedMs = deps.clock.monotonicMs();
       try {
-        const context = await carryOut(change, source, state, open, deps, signal);
+        const work = works.get(source) ?? new SourceWork(source, deps, signal);
+        works.set(source, work);
+        const context = await carryOut(change, source, state, work, signal);
         await failpoint('before_state_write');
         const written = await deps.stateFile.write(stateAfter(state, change, context), expected);
         await failpoint('after_state_write');
@@ -70,7 +76,7 @@ export async function applyPlan(plan: Plan, deps: ApplyDeps, signal: AbortSignal
       deps.onEvent({ kind: 'change_ended', result: results[index] });
     }
   } finally {
-    for (const connection of open.values()) await connection.end();
+    for (const work of works.values()) await work.end();
   }
   return results;
 }
@@ -95,7 +101,7 @@ function refuseStale(plan: Plan, state: StateDocument | null, config: Config): v
   const [blocker] = plan.blockers;
   if (blocker !== undefined) {
     throw new SluiceError({
-      code: 'PLAN_BLOCKED',
+      code: blocker.code,
       address: blocker.address,
       message: `the plan cannot be applied: ${blocker.message}`,
       hint: blocker.hint ?? 'mend it and make a new plan',
@@ -112,63 +118,110 @@ function keyOf(address: string): string {
   return address.slice(address.indexOf(':') + 1);
 }
 
-/** The effects of one change outside of the state. @returns what only the effect could tell */
+/** One source while its changes are made: connections are opened when a change first needs one. */
+class SourceWork {
+  readonly #source: string;
+  readonly #deps: ApplyDeps;
+  readonly #signal: AbortSignal;
+  #connection: SourceConnection | null = null;
+  #identity: SourceIdentity | null = null;
+
+  constructor(source: string, deps: ApplyDeps, signal: AbortSignal) {
+    this.#source = source;
+    this.#deps = deps;
+    this.#signal = signal;
+  }
+
+  async connection(state: StateDocument): Promise<SourceConnection> {
+    if (this.#connection === null) {
+      const name = connectionOf(this.#deps.config, this.#source, state.sources[this.#source]);
+      if (name === null) {
+        throw new SluiceError({
+          code: 'ADDRESS_UNKNOWN',
+          address: this.#source,
+          message: `no connection in ${this.#deps.config.file} reaches the database of source "${this.#source}"`,
+        });
+      }
+      this.#connection = await this.#deps.connections.open(name, 'apply', this.#signal);
+    }
+    return this.#connection;
+  }
+
+  /** What the state records of a source that it does not have yet. */
+  async identity(state: StateDocument): Promise<SourceIdentity> {
+    const known = state.sources[this.#source];
+    if (known !== undefined) return known;
+    if (this.#identity === null) {
+      const settings = this.#deps.config.sources[this.#source];
+      const server = await readServer(await this.connection(state), this.#signal);
+      const identity = settings === undefined ? null : sourceIdentity(this.#deps.config, settings, server);
+      if (identity === null) {
+        throw new SluiceError({ code: 'ADDRESS_UNKNOWN', message: `source "${this.#source}" is not in ${this.#deps.config.file}` });
+      }
+      this.#identity = identity;
+    }
+    return this.#identity;
+  }
+
+  async writer(state: StateDocument): Promise<DestinationWriter> {
+    const name = state.sources[this.#source]?.destination ?? this.#deps.config.sources[this.#source]?.destination ?? '';
+    return (await this.#deps.destinations.get(name)).writer;
+  }
+
+  async end(): Promise<void> {
+    await this.#connection?.end();
+  }
+}
+
+/** The effects of one change outside of the state. @returns what recording it needs */
 async function carryOut(
   change: Change,
   source: string,
   state: StateDocument,
-  open: Map<string, SourceConnection>,
-  deps: ApplyDeps,
+  work: SourceWork,
   signal: AbortSignal,
-): Promise<AppliedContext> {
-  const connection = async (): Promise<SourceConnection> => {
-    const known = open.get(source);
-    if (known !== undefined) return known;
-    const opened = await deps.connections.open(connectionName(deps.config, source), 'apply', signal);
-    open.set(source, opened);
-    return opened;
-  };
-  const writer = async () => (await deps.destinations.get(destinationName(state, deps.config, source))).writer;
+): Promise<ApplyContext> {
   const table = state.sources[source]?.tables[keyOf(change.address)];
+  const done = async (slotLsn = ''): Promise<ApplyContext> => ({ identity: await work.identity(state), slotLsn });
   switch (change.action) {
     case 'create_publication':
     case 'add_publication_tables':
+      await alterPublication(change.details, change.details.tables, [], work, state, signal);
+      return done();
     case 'remove_publication_tables':
-      if (!change.details.self_managed && change.details.sql !== '') {
-        await changePublication(await connection(), change.details.sql, signal);
-      }
-      return {};
+      await alterPublication(change.details, [], change.details.tables, work, state, signal);
+      return done();
     case 'drop_publication':
-      await dropPublication(await connection(), change.details.publication, signal);
-      return {};
+      await dropPublication(await work.connection(state), change.details.publication, signal);
+      return done();
     case 'create_slot':
-      return { slotLsn: formatLsn(await createSlot(await connection(), change.details.slot, signal)) };
+      return done(formatLsn(await createSlot(await work.connection(state), change.details.slot, signal)));
     case 'drop_slot':
-      await dropSlot(await connection(), change.details.slot, signal);
-      return {};
+      await dropSlot(await work.connection(state), change.details.slot, signal);
+      return done();
     case 'update_settings':
-      if (change.details.sql !== null) await changePublication(await connection(), change.details.sql, signal);
-      return {};
+      if (change.details.sql !== null) {
+        await changePublication(await work.connection(state), change.details.sql, signal);
+      }
+      return done();
     case 'add_columns':
       if (table !== undefined) {
         const after: TableState = { ...table, columns: change.details.all_columns };
-        await (await writer()).addColumns(targetTable(change.address, after));
+        await (await work.writer(state)).addColumns(targetTable(change.address, after));
       }
-      return {};
+      return done();
     case 'retire_table':
-      await (await writer()).retireTable(leaving(change.address, table, change.details));
-      return {};
+      await (await work.writer(state)).retireTable(leaving(change.address, table, change.details));
+      return done();
     case 'drop_table':
-      await (await writer()).dropTable(leaving(change.address, table, change.details));
-      return {};
+      await (await work.writer(state)).dropTable(leaving(change.address, table, change.details));
+      return done();
     case 'remove_source':
-      await (await writer()).forgetStream(source);
-      return {};
-    case 'move': {
-      const { from, to, target } = change.details;
-      if (table === undefined && target === null) return {};
-      return {};
-    }
+      await (await work.writer(state)).forgetStream(source);
+      return done();
+    case 'move':
+      await moveData(change.details, state, work);
+      return done();
     case 'create_table':
     case 'snapshot_table':
     case 'resync_table':
@@ -180,10 +233,57 @@ async function carryOut(
     case 'disable_table':
     case 'enable_table':
     case 'forget_table':
-      return {};
+      return done();
     default:
       return assertNever(change);
   }
+}
+
+async function alterPublication(
+  details: { readonly publication: string; readonly sql: string; readonly self_managed: boolean },
+  present: readonly string[],
+  absent: readonly string[],
+  work: SourceWork,
+  state: StateDocument,
+  signal: AbortSignal,
+): Promise<void> {
+  const { publication, sql } = details;
+  if (details.self_managed || sql === '') return;
+  await changePublication(await work.connection(state), sql, signal, { publication, present, absent });
+}
+
+/** Everything that the destination keeps under the old address follows to the new one. */
+async function moveData(
+  details: Extract<Change, { action: 'move' }>['details'],
+  state: StateDocument,
+  work: SourceWork,
+): Promise<void> {
+  const writer = await work.writer(state);
+  const from = parseAddress(details.from);
+  const to = parseAddress(details.to);
+  if (from?.kind === 'source' && to?.kind === 'source') {
+    await writer.moveStream({ from: from.source, to: to.source });
+    for (const [key, table] of Object.entries(state.sources[from.source]?.tables ?? {})) {
+      const place = { ...table.target, ...outputs(table) };
+      await writer.moveTable({
+        from: { address: `${from.source}:${key}`, ...place },
+        to: { address: `${to.source}:${key}`, ...place },
+      });
+    }
+    return;
+  }
+  if (from?.kind !== 'table') return;
+  const table = state.sources[from.source]?.tables[formatTableKey(from.schema, from.name)];
+  if (table === undefined) return;
+  await writer.moveTable({
+    from: { address: details.from, ...(details.target?.from ?? table.target), ...outputs(table) },
+    to: { address: details.to, ...(details.target?.to ?? table.target), ...outputs(table) },
+  });
+}
+
+function outputs(table: TableState): { history: boolean; consolidated: boolean } {
+  const history = table.method === 'cdc' && table.output !== 'consolidated';
+  return { history, consolidated: table.method !== 'cdc' || table.output !== 'history' };
 }
 
 function leaving(
@@ -198,14 +298,4 @@ function leaving(
     history: details.history,
     consolidated: table === undefined || table.method !== 'cdc' || table.output !== 'history',
   };
-}
-
-function connectionName(config: Config, source: string): string {
-  const settings = config.sources[source];
-  if (settings !== undefined) return settings.connection;
-  throw new SluiceError({ code: 'ADDRESS_UNKNOWN', message: `source "${source}" is not in ${config.file}` });
-}
-
-function destinationName(state: StateDocument, config: Config, source: string): string {
-  return state.sources[source]?.destination ?? config.sources[source]?.destination ?? '';
 }

@@ -56,8 +56,8 @@ export function createEngine(deps: EngineDeps): Engine {
     const state = await stateFile.read();
     if (state !== null) return state;
     throw new SluiceError({
-      code: 'NOTHING_APPLIED',
-      message: 'nothing has been applied yet',
+      code: 'ADDRESS_UNKNOWN',
+      message: 'nothing has been applied yet, so there is nothing to sync',
       hint: 'run: sluice apply',
     });
   };

@@ -125,6 +125,7 @@ function yieldingLoads(inner: DestinationWriter, running: ReadonlyMap<string, Sh
     retireTable: yielding(inner.retireTable),
     dropTable: yielding(inner.dropTable),
     moveTable: yielding(inner.moveTable),
+    moveStream: yielding(inner.moveStream),
     forgetStream: yielding(inner.forgetStream),
     release: yielding(inner.release),
     publish: yielding(inner.publish),

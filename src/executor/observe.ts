@@ -1,11 +1,11 @@
-import type { Config, SourceConfig } from '../config/config.js';
+import type { Config } from '../config/config.js';
 import { asSluiceError, toPlain } from '../error/sluice-error.js';
 import type { DestinationFacts } from '../destination/facts.js';
 import type { Observed } from '../planner/observed.js';
 import { readCatalog } from '../source/catalog.js';
 import type { StateDocument } from '../state/state.js';
 import type { Destinations } from './destinations.js';
-import type { SourceConnections } from './source-connections.js';
+import { connectionOf, type SourceConnections } from './source-connections.js';
 
 /** Looks at every source and destination that config and state name. A source that cannot be reached becomes a member with its error. */
 export async function observe(
@@ -14,8 +14,13 @@ export async function observe(
   deps: { readonly connections: SourceConnections; readonly destinations: Destinations },
   signal: AbortSignal,
 ): Promise<Observed> {
+  const wanted = new Set([...Object.keys(config.sources), ...Object.keys(state?.sources ?? {})]);
   const sources = await Promise.all(
-    Object.values(config.sources).map(async (source) => [source.name, await observeSource(source, deps.connections, signal)] as const),
+    [...wanted].flatMap((name) => {
+      const connection = connectionOf(config, name, state?.sources[name]);
+      if (connection === null) return [];
+      return [observeSource(connection, deps.connections, signal).then((observed) => [name, observed] as const)];
+    }),
   );
   const names = new Set(Object.values(config.sources).map((source) => source.destination));
   for (const source of Object.values(state?.sources ?? {})) {
@@ -31,13 +36,13 @@ export async function observe(
 }
 
 async function observeSource(
-  source: SourceConfig,
+  connection: string,
   connections: SourceConnections,
   signal: AbortSignal,
 ): Promise<Observed['sources'][string]> {
   try {
-    const observed = await connections.with(source.connection, 'plan', signal, (connection) =>
-      readCatalog(connection, { schema: null }, signal),
+    const observed = await connections.with(connection, 'plan', signal, (db) =>
+      readCatalog(db, { schema: null }, signal),
     );
     return { ok: true, source: observed };
   } catch (error) {

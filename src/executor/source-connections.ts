@@ -1,6 +1,8 @@
 import type { Config } from '../config/config.js';
 import { resolveSecret, type SecretDeps } from '../config/secret.js';
 import { SluiceError } from '../error/sluice-error.js';
+import { connectionFingerprint } from '../state/fingerprint.js';
+import type { SourceState } from '../state/state.js';
 import { type ConnectTarget, connectSource, type SourceConnection } from '../source/connect.js';
 
 /** Opens connections by the name of their entry. Secrets are resolved at that moment and kept nowhere else. */
@@ -40,4 +42,16 @@ export class SourceConnections {
       await connection.end();
     }
   }
+}
+
+/**
+ * The connection entry of a source: the one it names, or, for a source that has left the file, one that reaches the same
+ * database, so that what it left behind there can be cleaned up. Null where there is none.
+ */
+export function connectionOf(config: Config, source: string, state: SourceState | undefined): string | null {
+  const settings = config.sources[source];
+  if (settings !== undefined) return settings.connection;
+  const fingerprint = state?.connection_fingerprint ?? null;
+  if (fingerprint === null) return null;
+  return Object.values(config.connections).find((c) => connectionFingerprint(c) === fingerprint)?.name ?? null;
 }

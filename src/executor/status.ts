@@ -7,7 +7,7 @@ import { readSlot } from '../source/slot.js';
 import type { SourceState, StateDocument, TableState } from '../state/state.js';
 import type { Destinations } from './destinations.js';
 import type { SourceStatus, TableStatus } from './engine.js';
-import type { SourceConnections } from './source-connections.js';
+import { connectionOf, type SourceConnections } from './source-connections.js';
 
 /** What every applied source and table is at: the state joined with the destination's facts and the server's slots. */
 export async function sourceStatuses(
@@ -26,7 +26,7 @@ export async function sourceStatuses(
   return Promise.all(
     Object.entries(state?.sources ?? {}).map(async ([name, source]) => {
       const destination = facts.get(source.destination) ?? null;
-      const connection = config.sources[name]?.connection ?? null;
+      const connection = connectionOf(config, name, source);
       const { slot, unreachable } = await askSlot(source, connection, deps.connections, signal);
       const stream = destination?.streams.find((s) => s.source === name) ?? null;
       return {

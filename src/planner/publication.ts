@@ -6,7 +6,7 @@ import {
   createPublicationSql,
   removePublicationTablesSql,
   setPublicationOptionsSql,
-} from '../source/publication.js';
+} from '../source/publication-sql.js';
 import { quoteIdentifier, quoteQualified } from '../source/sql-identifier.js';
 import type { SourceState } from '../state/state.js';
 import type { Blocker, Change, Notice, SettingChange } from './change.js';

@@ -1,82 +1,52 @@
-import { SluiceError } from '../error/sluice-error.js';
-import { type ObservedPublication, qualifiedName } from './catalog-model.js';
+import { formatTableKey } from '../config/table-key.js';
+import { causeText, SluiceError } from '../error/sluice-error.js';
+import type { ObservedPublication } from './catalog-model.js';
 import type { SourceConnection } from './connect.js';
 import { sqlState } from './errors.js';
 import { PARTITION_SQL, type PartitionEdge, type PartitionForest, partitionForest } from './partition.js';
+import { dropPublicationSql } from './publication-sql.js';
 import { type PublicationMember, publishedTables, RELATION_SQL, type Relation } from './published.js';
-import { quoteIdentifier, quoteLiteral, quoteQualified } from './sql-identifier.js';
+import { quoteLiteral } from './sql-identifier.js';
 
 const UNDEFINED_OBJECT = '42704';
 const DUPLICATE_OBJECT = '42710';
 
-interface TableName {
-  readonly schema: string;
-  readonly name: string;
-}
-
-/** Truncates are published as they ask for a new load; a partitioned table's changes come as the table's own. */
-const PUBLISH_OPTIONS = "publish = 'insert, update, delete, truncate', publish_via_partition_root = true";
-
-/** @param tables in the order wanted; none makes an empty publication */
-export function createPublicationSql(publication: string, tables: readonly TableName[]): string {
-  const members = tables.length === 0 ? '' : ` for table ${tables.map(quoteQualified).join(', ')}`;
-  return `create publication ${quoteIdentifier(publication)}${members} with (${PUBLISH_OPTIONS});`;
-}
-
-export function addPublicationTablesSql(publication: string, tables: readonly TableName[]): string {
-  return `alter publication ${quoteIdentifier(publication)} add table ${tables.map(quoteQualified).join(', ')};`;
-}
-
-export function removePublicationTablesSql(publication: string, tables: readonly TableName[]): string {
-  return `alter publication ${quoteIdentifier(publication)} drop table ${tables.map(quoteQualified).join(', ')};`;
-}
-
-/** Mends operations and partition handling of a publication made by somebody else. */
-export function setPublicationOptionsSql(publication: string): string {
-  return `alter publication ${quoteIdentifier(publication)} set (${PUBLISH_OPTIONS});`;
-}
-
-export function dropPublicationSql(publication: string): string {
-  return `drop publication ${quoteIdentifier(publication)};`;
-}
-
-export interface PublicationChange {
+/** What must be published and what must not, as table keys of the config (`schema.table`, quoted where needed). */
+export interface PublicationContent {
   readonly publication: string;
-  /** One statement; a second one in the text is refused by Postgres. */
-  readonly sql: string;
-  /** `schema.table` of the tables that must be published afterwards. */
   readonly present: readonly string[];
-  /** `schema.table` of those that must not be. */
   readonly absent: readonly string[];
 }
 
 /**
- * Runs a CREATE PUBLICATION or ALTER PUBLICATION and looks whether the server now has what was meant.
- * @throws SluiceError PUBLICATION_OCCUPIED, PUBLICATION_INCOMPLETE, TABLE_MISSING, PRIVILEGE_MISSING
+ * Runs one CREATE PUBLICATION or ALTER PUBLICATION; a second statement in the text is refused by Postgres.
+ * @param wanted looked at afterwards: the server has the last word on what is published
+ * @throws SluiceError PUBLICATION_OCCUPIED, PUBLICATION_MISSING, PUBLICATION_INCOMPLETE, TABLE_MISSING, PRIVILEGE_MISSING
  */
 export async function changePublication(
   connection: SourceConnection,
-  change: PublicationChange,
+  sql: string,
   signal: AbortSignal,
-): Promise<ObservedPublication> {
+  wanted: PublicationContent | null = null,
+): Promise<void> {
   try {
-    await connection.query(change.sql, [], signal);
+    await connection.query(sql, [], signal);
   } catch (error) {
     if (sqlState(error) !== DUPLICATE_OBJECT) throw error;
     throw new SluiceError({
       code: 'PUBLICATION_OCCUPIED',
       cause: error,
-      message: `publication "${change.publication}" exists already, or holds one of the tables already`,
-      hint: 'run `sluice plan` again; if the publication is not this source’s own, set another name under cdc.publication',
+      message: causeText(error),
+      hint: "run `sluice plan` again; if the publication is not this source's own, set another name under cdc.publication",
     });
   }
-  return await verifyPublication(connection, change, signal);
+  if (wanted !== null) await verifyPublication(connection, wanted, signal);
 }
 
 /** @throws SluiceError PUBLICATION_MISSING, PUBLICATION_INCOMPLETE with the SQL that mends it */
 export async function verifyPublication(
   connection: SourceConnection,
-  wanted: Pick<PublicationChange, 'publication' | 'present' | 'absent'>,
+  wanted: PublicationContent,
   signal: AbortSignal,
 ): Promise<ObservedPublication> {
   const found = await readPublication(connection, wanted.publication, signal);
@@ -87,7 +57,7 @@ export async function verifyPublication(
       hint: '`sluice cdc setup-sql` prints the SQL that makes it',
     });
   }
-  const published = new Set(found.tables.map(qualifiedName));
+  const published = new Set(found.tables.map((table) => formatTableKey(table.schema, table.name)));
   const missing = wanted.present.filter((table) => !published.has(table));
   const left = found.allTables ? [] : wanted.absent.filter((table) => published.has(table));
   if (missing.length === 0 && left.length === 0) return found;

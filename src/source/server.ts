@@ -3,15 +3,11 @@ import type { ObservedServer } from './catalog-model.js';
 import type { SourceConnection } from './connect.js';
 import { currentLsnSql } from './slot.js';
 
-/** Roles of managed services that stand for REPLICATION, or may grant it. */
-export const REPLICATION_ROLES = [
-  'rds_replication',
-  'rds_superuser',
-  'cloudsqlsuperuser',
-  'alloydbsuperuser',
-  'azure_pg_admin',
-  'neon_superuser',
-] as const;
+/**
+ * Roles that managed services take for the REPLICATION attribute (Amazon RDS and Aurora). Others have administrators
+ * that may only give the attribute (cloudsqlsuperuser, azure_pg_admin, alloydbsuperuser), which is not enough to use it.
+ */
+const REPLICATION_ROLES = ['rds_replication', 'rds_superuser'];
 
 const SERVER_SQL = `
   select pg_catalog.current_setting('server_version_num')::int4 as "versionNum",
@@ -44,7 +40,7 @@ interface ServerRow extends Omit<ObservedServer, 'systemIdentifier' | 'timelineI
 
 /** What the server and the role are like. Runs inside of the caller's transaction. */
 export async function readServer(connection: SourceConnection, signal: AbortSignal): Promise<ObservedServer> {
-  const [row] = await connection.query<ServerRow>(SERVER_SQL, [[...REPLICATION_ROLES]], signal);
+  const [row] = await connection.query<ServerRow>(SERVER_SQL, [REPLICATION_ROLES], signal);
   if (row === undefined)
     throw new SluiceError({ code: 'PROTOCOL_VIOLATION', message: 'Postgres did not describe itself' });
   const { mayReadControlFile, timelineHex, ...server } = row;

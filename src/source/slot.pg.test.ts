@@ -3,20 +3,17 @@ import { hasPostgres } from '../../test/postgres/binaries.js';
 import { startPostgres, type TestPostgres } from '../../test/postgres/server.js';
 import { lsnFromBigInt, parseLsn } from '../pgoutput/lsn.js';
 import { type ConnectTarget, connectSource, type SourceConnection } from './connect.js';
-import {
-  addPublicationTablesSql,
-  changePublication,
-  createPublicationSql,
-  dropPublication,
-  readPublication,
-  removePublicationTablesSql,
-  verifyPublication,
-} from './publication.js';
+import { changePublication, dropPublication, readPublication, verifyPublication } from './publication.js';
+import { addPublicationTablesSql, createPublicationSql, removePublicationTablesSql } from './publication-sql.js';
 import { advanceSlot, createSlot, currentWalFlushLsn, dropSlot, explainSlotError, readSlot } from './slot.js';
 
 const { signal } = new AbortController();
 
-function targetOf(postgres: TestPostgres, user: string = postgres.user, password: string = postgres.password): ConnectTarget {
+function targetOf(
+  postgres: TestPostgres,
+  user: string = postgres.user,
+  password: string = postgres.password,
+): ConnectTarget {
   return {
     name: 'shop_db',
     host: postgres.host,
@@ -113,16 +110,7 @@ describe.each(([13, 17] as const).filter(hasPostgres))('on Postgres %i', (major)
       const stop = new AbortController();
       // A slow reader: the function keeps the slot until it has returned.
       await createSlot(connection, 'sluice_shop', signal);
-      await changePublication(
-        connection,
-        {
-          publication: 'sluice_pub',
-          sql: createPublicationSql('sluice_pub', [{ schema: 'public', name: 'users' }]),
-          present: [],
-          absent: [],
-        },
-        signal,
-      );
+      await postgres.query('create publication sluice_pub for table users');
       await postgres.query('insert into users select generate_series(1, 400000)');
       const reading = holder.query(
         "select count(*) from pg_logical_slot_peek_binary_changes('sluice_shop', null, null, 'proto_version', '1', 'publication_names', 'sluice_pub')",
@@ -164,15 +152,16 @@ describe.each(([13, 17] as const).filter(hasPostgres))('on Postgres %i', (major)
   describe('a publication', () => {
     const users = { schema: 'public', name: 'users' };
     const orders = { schema: 'public', name: 'orders' };
-    const create = (tables: (typeof users)[]) => ({
-      publication: 'sluice_pub',
-      sql: createPublicationSql('sluice_pub', tables),
-      present: tables.map((table) => `${table.schema}.${table.name}`),
-      absent: [],
-    });
+    const make = async (tables: (typeof users)[], present = tables.map((table) => `public.${table.name}`)) => {
+      const wanted = { publication: 'sluice_pub', present, absent: [] };
+      await changePublication(connection, createPublicationSql('sluice_pub', tables), signal, wanted);
+    };
+    const names = async () =>
+      (await readPublication(connection, 'sluice_pub', signal))?.tables.map((table) => table.name);
 
     test('is made, changed and dropped', async () => {
-      expect(await changePublication(connection, create([users]), signal)).toMatchObject({
+      await make([users]);
+      expect(await readPublication(connection, 'sluice_pub', signal)).toMatchObject({
         name: 'sluice_pub',
         viaPartitionRoot: true,
         insert: true,
@@ -181,42 +170,21 @@ describe.each(([13, 17] as const).filter(hasPostgres))('on Postgres %i', (major)
         truncate: true,
         tables: [{ schema: 'public', name: 'users' }],
       });
-      const added = {
-        publication: 'sluice_pub',
-        sql: addPublicationTablesSql('sluice_pub', [orders]),
-        present: ['public.orders'],
-        absent: [],
-      };
-      expect((await changePublication(connection, added, signal)).tables.map((table) => table.name)).toEqual([
-        'orders',
-        'users',
-      ]);
-      const removed = {
-        publication: 'sluice_pub',
-        sql: removePublicationTablesSql('sluice_pub', [users]),
-        present: ['public.orders'],
-        absent: ['public.users'],
-      };
-      expect((await changePublication(connection, removed, signal)).tables.map((table) => table.name)).toEqual([
-        'orders',
-      ]);
+      await changePublication(connection, addPublicationTablesSql('sluice_pub', [orders]), signal);
+      expect(await names()).toEqual(['orders', 'users']);
+      const wanted = { publication: 'sluice_pub', present: ['public.orders'], absent: ['public.users'] };
+      await changePublication(connection, removePublicationTablesSql('sluice_pub', [users]), signal, wanted);
+      expect(await names()).toEqual(['orders']);
       expect(await dropPublication(connection, 'sluice_pub', signal)).toBe('dropped');
       expect(await dropPublication(connection, 'sluice_pub', signal)).toBe('absent');
       expect(await readPublication(connection, 'sluice_pub', signal)).toBeNull();
     });
 
     test.each([
-      {
-        name: 'made twice',
-        act: () =>
-          changePublication(connection, create([users]), signal).then(() =>
-            changePublication(connection, create([users]), signal),
-          ),
-        code: 'PUBLICATION_OCCUPIED',
-      },
+      { name: 'made twice', act: () => make([users]).then(() => make([users])), code: 'PUBLICATION_OCCUPIED' },
       {
         name: 'of a table that does not exist',
-        act: () => changePublication(connection, create([{ schema: 'public', name: 'gone' }]), signal),
+        act: () => make([{ schema: 'public', name: 'gone' }]),
         code: 'TABLE_MISSING',
       },
       {
@@ -226,18 +194,20 @@ describe.each(([13, 17] as const).filter(hasPostgres))('on Postgres %i', (major)
       },
       {
         name: 'without a table it should have',
+        act: () => make([users], ['public.users', 'public.orders']),
+        code: 'PUBLICATION_INCOMPLETE',
+      },
+      {
+        name: 'with a table it should not have',
         act: () =>
-          changePublication(connection, { ...create([users]), present: ['public.users', 'public.orders'] }, signal),
+          make([users]).then(() =>
+            verifyPublication(connection, { publication: 'sluice_pub', present: [], absent: ['public.users'] }, signal),
+          ),
         code: 'PUBLICATION_INCOMPLETE',
       },
       {
         name: 'SQL that carries a second statement',
-        act: () =>
-          changePublication(
-            connection,
-            { ...create([users]), sql: `${createPublicationSql('sluice_pub', [users])} drop table users` },
-            signal,
-          ),
+        act: () => changePublication(connection, 'drop table users; drop table orders', signal),
         code: 'SOURCE_SQL_FAILED',
       },
     ])('cannot be: $name', async ({ act, code }) => expect(await hasProblem(act())).toMatchObject({ code }));

@@ -3,7 +3,7 @@ import type { ChangeResult } from '../../executor/engine.js';
 import type { Plan } from '../../planner/change.js';
 import type { Page } from '../command.js';
 import type { ApplyOutcome } from '../commands/apply.js';
-import { planJson } from './plan-view.js';
+import { describeChange, planJson } from './plan-view.js';
 import { syncJson, syncText } from './sync-view.js';
 
 /** The question before an apply. What it would destroy is named once more, as that cannot be taken back. */
@@ -13,7 +13,10 @@ export function applyQuestion(plan: Plan): string {
   const lines =
     destructive.length === 0
       ? []
-      : ['Destructive:', ...destructive.map((change) => `  ${change.action} ${change.address}  (${change.reason})`)];
+      : [
+          'Destructive:',
+          ...destructive.map((change) => `  ${change.address}  ${describeChange(change)}  (${change.reason})`),
+        ];
   return [...lines, `Apply ${count === 1 ? 'this change' : `these ${count} changes`}?`].join('\n');
 }
 

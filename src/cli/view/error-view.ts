@@ -11,7 +11,8 @@ const INDENT = '  ';
  */
 export function errorText(error: SluiceError, paint: Paint, debug: boolean): string {
   const lines = [`${paint('red', `error ${error.code}`)}: ${printable(error.message)}`];
-  if (error instanceof ConfigRefused) lines.push(...indented(error.text.trimEnd()));
+  // At the start of the line, where editors and CI find `file:line:column`.
+  if (error instanceof ConfigRefused) lines.push(error.text.trimEnd());
   if (error.address !== undefined && !error.message.includes(error.address)) {
     lines.push(`${INDENT}${paint('bold', 'at')}:    ${printable(error.address)}`);
   }

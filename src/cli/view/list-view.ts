@@ -2,7 +2,7 @@ import type { StatusReport } from '../../executor/engine.js';
 import type { Page } from '../command.js';
 import { printable } from '../terminal.js';
 import { formatCount } from './quantity.js';
-import { paintPhase } from './status-view.js';
+import { NOTHING_APPLIED, paintPhase } from './status-view.js';
 import { type Column, table } from './table.js';
 
 const COLUMNS: readonly Column[] = [
@@ -29,6 +29,7 @@ export function listText(report: StatusReport, page: Page): string {
       formatCount(status.rows),
     ]),
   );
+  if (report.state === null) return NOTHING_APPLIED;
   return rows.length === 0 ? 'No tables.\n' : table(COLUMNS, rows, page.paint);
 }
 

@@ -81,7 +81,7 @@ describe('plain lines', () => {
     {
       name: 'a change that was applied',
       event: { kind: 'change_ended', result: { change: fakeChange(), status: 'applied', durationMs: 120 } },
-      line: 'applied  create_slot shop:slot  (120 ms)\n',
+      line: 'applied  shop:slot  create replication slot sluice_shop  (120 ms)\n',
     },
     {
       name: 'a change that failed',
@@ -93,7 +93,7 @@ describe('plain lines', () => {
           error: { code: 'SLOT_IN_USE', message: 'held', cause: 'pid 7' },
         },
       },
-      line: 'failed   create_slot shop:slot  SLOT_IN_USE: held (pid 7)\n',
+      line: 'failed   shop:slot  create replication slot sluice_shop  SLOT_IN_USE: held (pid 7)\n',
     },
     {
       name: 'a change that was not attempted',
@@ -101,7 +101,7 @@ describe('plain lines', () => {
         kind: 'change_ended',
         result: { change: fakeChange(), status: 'not_attempted', because: 'the publication failed' },
       },
-      line: 'skipped  create_slot shop:slot  the publication failed\n',
+      line: 'skipped  shop:slot  create replication slot sluice_shop  the publication failed\n',
     },
     {
       name: 'the start of a change, which its end tells as well',

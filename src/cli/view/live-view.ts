@@ -2,6 +2,7 @@ import { assertNever, type PlainError } from '../../error/sluice-error.js';
 import type { ChangeResult, Clock, EngineEvent } from '../../executor/engine.js';
 import type { Change } from '../../planner/change.js';
 import { cut, type Paint, paintFor, printable, type Sink } from '../terminal.js';
+import { describeChange } from './plan-view.js';
 import { loadLine, RateWindow, streamLine } from './progress.js';
 import { formatBytes, formatCount, formatDuration, formatShortCount, perSecond } from './quantity.js';
 
@@ -65,7 +66,7 @@ abstract class WorkView implements LiveView {
     switch (event.kind) {
       case 'change_started':
         this.running = event.change;
-        this.moved('change', () => `${event.change.action} ${event.change.address} ...`);
+        this.moved('change', () => changeLine(event.change));
         return;
       case 'change_ended':
         this.running = null;
@@ -219,7 +220,7 @@ class InPlaceView extends WorkView {
     // A line that wraps would be counted as one and drawn as two, so the last column stays free.
     const width = (this.sink.columns() ?? 80) - 1;
     const lines: string[] = [];
-    if (this.running !== null) lines.push(`${this.running.action} ${this.running.address} ...`);
+    if (this.running !== null) lines.push(changeLine(this.running));
     for (const [address, load] of this.loads) lines.push(this.loadText(address, load, width));
     for (const [source, stream] of this.streams) lines.push(this.streamText(source, stream, width));
     for (const [address, what] of this.waits) lines.push(waitLine(address, what));
@@ -259,7 +260,7 @@ class PlainView extends WorkView {
 
 /** How one change of a plan ended, on one line; failures carry their hint below. */
 export function changeResultLine(result: ChangeResult, paint: Paint): string {
-  const what = `${result.change.action} ${result.change.address}`;
+  const what = `${result.change.address}  ${describeChange(result.change)}`;
   switch (result.status) {
     case 'applied':
       return `${paint('green', 'applied')}  ${what}  (${formatDuration(result.durationMs)})`;
@@ -275,6 +276,10 @@ export function changeResultLine(result: ChangeResult, paint: Paint): string {
 export function errorSummary(error: PlainError): string {
   const cause = error.cause === undefined || error.message.includes(error.cause) ? '' : ` (${printable(error.cause)})`;
   return `${error.code}: ${printable(error.message)}${cause}`;
+}
+
+function changeLine(change: Change): string {
+  return `${change.address}  ${describeChange(change)} ...`;
 }
 
 function waitLine(address: string, what: string): string {

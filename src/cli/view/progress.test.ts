@@ -35,10 +35,10 @@ describe('loadLine', () => {
 
   test.each<{ columns: number; line: string }>([
     {
-      columns: 88,
+      columns: 95,
       line: 'shop:public.users  [#####...............]  25%  750,000 rows  88 MiB  353k rows/s  ETA 6.4 s',
     },
-    { columns: 80, line: 'shop:public.users  [###.......]  25%  750,000 rows  88 MiB  353k rows/s  ETA 6.4 s' },
+    { columns: 85, line: 'shop:public.users  [###.......]  25%  750,000 rows  88 MiB  353k rows/s  ETA 6.4 s' },
     { columns: 75, line: 'shop:public.users  [###.......]  25%  750,000 rows  353k rows/s  ETA 6.4 s' },
     { columns: 60, line: 'shop:public.users  25%  750,000 rows  353k rows/s  ETA 6.4 s' },
     { columns: 20, line: 'shop:public.users  25%  750,000 rows  353k rows/s  ETA 6.4 s' },

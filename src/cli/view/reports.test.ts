@@ -131,6 +131,12 @@ describe('ls', () => {
     `);
   });
 
+  test('before the first apply', () => {
+    expect(listText({ state: null, sources: [], lock: null }, PAGE)).toBe(
+      'Nothing was applied yet. To see what would be: sluice plan\n',
+    );
+  });
+
   test('as JSON', () => {
     expect(listJson(STATUS)).toMatchObject({
       tables: [{ address: 'shop:public.users', destination: 'warehouse', rows: 1_234_567 }, { rows: null }],

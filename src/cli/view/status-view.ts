@@ -7,6 +7,8 @@ import { formatBytes, formatCount, formatDuration } from './quantity.js';
 import { snakeKeys } from './snake-keys.js';
 import { type Column, table } from './table.js';
 
+export const NOTHING_APPLIED = 'Nothing was applied yet. To see what would be: sluice plan\n';
+
 const COLUMNS: readonly Column[] = [
   { title: 'TABLE' },
   { title: 'METHOD' },
@@ -22,7 +24,7 @@ export function statusText(report: StatusReport, page: Page): string {
   if (report.lock !== null) {
     parts.push(`Locked by ${printable(report.lock.holder)} for ${formatDuration(report.lock.sinceMs)}.\n`);
   }
-  if (report.state === null) parts.push('Nothing was applied yet. To see what would be: sluice plan\n');
+  if (report.state === null) parts.push(NOTHING_APPLIED);
   for (const source of report.sources) parts.push(sourceText(source, page));
   return parts.join('\n');
 }

@@ -29,6 +29,7 @@ export async function openDuckDbWriter(settings: SessionSettings, onWait: (what:
     retireTable: (request) => call.retireTable(request),
     dropTable: (request) => call.dropTable(request),
     moveTable: (request) => call.moveTable(request),
+    moveStream: (request) => call.moveStream(request),
     forgetStream: (source) => call.forgetStream(source),
     release: () => call.release(null),
     publish: (path) => call.publish(path),

@@ -232,6 +232,15 @@ const surface = {
     await moveTable(await opened(), request.from, request.to);
   },
 
+  async moveStream(request: { from: string; to: string }): Promise<void> {
+    const db = await opened();
+    await db.transaction(async () => {
+      for (const table of ['streams', 'runs']) {
+        await db.run(`UPDATE _sluice.${table} SET source = ${literal(request.to)} WHERE source = ${literal(request.from)}`);
+      }
+    });
+  },
+
   async forgetStream(source: string): Promise<void> {
     await (await opened()).run(`DELETE FROM _sluice.streams WHERE source = ${literal(source)}`);
   },

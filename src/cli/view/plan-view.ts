@@ -1,0 +1,231 @@
+import type { Schedule } from '../../config/config.js';
+import { assertNever } from '../../error/sluice-error.js';
+import type { Change, Cost, Plan } from '../../planner/change.js';
+import { effectOf } from '../../planner/summary.js';
+import type { Page } from '../command.js';
+import type { Style } from '../terminal.js';
+import { formatBytes, formatCount, formatDuration } from './quantity.js';
+
+/** Names of a list that are written out; a first plan of hundreds of tables stays readable. */
+const NAMED = 8;
+const INDENT = '      ';
+/** Lines are not broken below this width: a broken SQL line is worse than a long one. */
+const NARROWEST = 40;
+
+type Symbol = '+' | '~' | '-' | '-/+';
+
+const STYLES: Record<Symbol, Style> = { '+': 'green', '~': 'yellow', '-': 'red', '-/+': 'red' };
+
+/**
+ * A plan for people: what is destructive first, then every change with its reason and cost, what stands in the way, what
+ * is worth knowing, and one line that sums up.
+ */
+export function planText(plan: Plan, page: Pick<Page, 'paint' | 'columns'>): string {
+  const parts = [
+    ...(plan.changes.length === 0 ? [] : [destructiveText(plan, page), changesText(plan, page)]),
+    blockersText(plan, page),
+    noticesText(plan, page),
+    summaryText(plan, page),
+  ];
+  return parts.filter((part) => part !== '').join('\n');
+}
+
+/** The plan as it is stored, with its format version. */
+export function planJson(plan: Plan): Record<string, unknown> {
+  return { ...plan };
+}
+
+/** One change in a few words, without its address. */
+export function describeChange(change: Change): string {
+  switch (change.action) {
+    case 'create_publication':
+      return `${change.details.adopted ? 'take over' : 'create'} publication ${change.details.publication} for ${names(change.details.tables)}`;
+    case 'add_publication_tables':
+      return `add ${names(change.details.tables)} to publication ${change.details.publication}`;
+    case 'remove_publication_tables':
+      return `take ${names(change.details.tables)} out of publication ${change.details.publication}`;
+    case 'drop_publication':
+      return `drop publication ${change.details.publication}`;
+    case 'create_slot':
+      return `create replication slot ${change.details.slot}`;
+    case 'drop_slot': {
+      const held = change.details.retained_wal_bytes;
+      return `drop replication slot ${change.details.slot}${held === null ? '' : `, which frees ${formatBytes(held)} of WAL`}`;
+    }
+    case 'create_table': {
+      const { table } = change.details;
+      return `create ${place(table.target)}: ${table.method}, ${table.output}, ${table.columns.length} columns, ${scheduleText(table.schedule)}`;
+    }
+    case 'snapshot_table':
+      return 'first load';
+    case 'resync_table':
+      return 'read again as a whole';
+    case 'backfill_columns':
+      return `fill ${names(change.details.columns)} of the rows that are there`;
+    case 'add_columns':
+      return `add ${names(change.details.columns.map((column) => `${column.name} ${column.target_type}`))}`;
+    case 'remove_columns':
+      return `copy ${names(change.details.columns)} no longer`;
+    case 'change_method':
+      return `method ${change.details.from} -> ${change.details.to}`;
+    case 'change_output':
+      return `output ${change.details.from} -> ${change.details.to}`;
+    case 'change_schedule':
+      return `schedule ${scheduleText(change.details.from)} -> ${scheduleText(change.details.to)}`;
+    case 'disable_table':
+      return 'disable';
+    case 'enable_table':
+      return 'enable and read again as a whole';
+    case 'retire_table':
+      return `retire ${place(change.details.target)}`;
+    case 'drop_table':
+      return `drop ${place(change.details.target)}`;
+    case 'forget_table':
+      return `forget ${place(change.details.target)}`;
+    case 'remove_source':
+      return 'remove the source';
+    case 'move':
+      return `move from ${change.details.from}`;
+    case 'update_settings':
+      return `set ${Object.entries(change.details.settings)
+        .map(([name, { from, to }]) => `${name}: ${valueText(from)} -> ${valueText(to)}`)
+        .join(', ')}`;
+    default:
+      return assertNever(change);
+  }
+}
+
+function symbolOf(change: Change): Symbol {
+  const effect = effectOf(change.action);
+  switch (effect) {
+    case 'add':
+    case null:
+      return '+';
+    case 'change':
+      return '~';
+    case 'reload':
+      return '-/+';
+    case 'destroy':
+      return '-';
+    default:
+      return assertNever(effect);
+  }
+}
+
+function destructiveText(plan: Plan, page: Pick<Page, 'paint' | 'columns'>): string {
+  const destructive = plan.changes.filter((change) => change.destructive);
+  if (destructive.length === 0) return '';
+  const count = destructive.length === 1 ? '1 change is destructive' : `${destructive.length} changes are destructive`;
+  const lines = destructive.map((change) => `${headline(change, page)}\n`);
+  return `${page.paint('red', `${count}:`)}\n${lines.join('')}`;
+}
+
+function changesText(plan: Plan, page: Pick<Page, 'paint' | 'columns'>): string {
+  return plan.changes.map((change) => changeText(change, page)).join('');
+}
+
+function changeText(change: Change, page: Pick<Page, 'paint' | 'columns'>): string {
+  const marked = change.destructive ? page.paint('red', '  (destructive)') : '';
+  const details = [change.reason, costText(change.cost), sqlText(change)].filter((text) => text !== '');
+  return [`${headline(change, page)}${marked}`, ...details.flatMap((text) => wrapped(text, page))]
+    .map((line) => `${line}\n`)
+    .join('');
+}
+
+function headline(change: Change, page: Pick<Page, 'paint' | 'columns'>): string {
+  const symbol = symbolOf(change);
+  return `${page.paint(STYLES[symbol], symbol.padStart(3))}  ${page.paint('bold', change.address)}  ${describeChange(change)}`;
+}
+
+function costText(cost: Cost): string {
+  if (cost.rows === 0 && cost.bytes === 0) return '';
+  if (cost.rows === null && cost.bytes === null) return 'reads an unknown number of rows';
+  const rows =
+    cost.rows === null ? 'an unknown number of rows (never analyzed)' : `about ${formatCount(cost.rows)} rows`;
+  const bytes = cost.bytes === null ? '' : `, ${formatBytes(cost.bytes)}`;
+  const basis = cost.basis === 'measured' ? 'at the rate of the last load' : 'at an assumed 250,000 rows/s';
+  const time = cost.seconds === null ? '' : `, about ${formatDuration(cost.seconds * 1000)} ${basis}`;
+  return `reads ${rows}${bytes}${time}`;
+}
+
+function sqlText(change: Change): string {
+  const sql = 'sql' in change.details ? change.details.sql : null;
+  if (sql === null || sql === '') return '';
+  const byHand = 'self_managed' in change.details && change.details.self_managed;
+  return byHand ? `to be run by hand: ${sql}` : sql;
+}
+
+function blockersText(plan: Plan, page: Pick<Page, 'paint' | 'columns'>): string {
+  if (plan.blockers.length === 0) return '';
+  const title = `${plan.blockers.length === 1 ? 'This stands' : `These ${plan.blockers.length} stand`} in the way of applying:`;
+  const lines = plan.blockers.flatMap((blocker) => [
+    `${page.paint('red', '  x')}  ${page.paint('bold', blocker.address)}  ${blocker.message}  [${blocker.code}]`,
+    ...(blocker.hint === null ? [] : wrapped(`hint: ${blocker.hint}`, page)),
+  ]);
+  return [page.paint('red', title), ...lines].map((line) => `${line}\n`).join('');
+}
+
+function noticesText(plan: Plan, page: Pick<Page, 'paint' | 'columns'>): string {
+  if (plan.notices.length === 0) return '';
+  const lines = plan.notices.flatMap((notice) => [
+    `${page.paint('cyan', '  i')}  ${page.paint('bold', notice.address)}`,
+    ...wrapped(notice.message, page),
+  ]);
+  return [page.paint('cyan', 'Worth knowing:'), ...lines].map((line) => `${line}\n`).join('');
+}
+
+function summaryText(plan: Plan, page: Pick<Page, 'paint' | 'columns'>): string {
+  const { summary } = plan;
+  if (plan.changes.length === 0) {
+    const none =
+      plan.blockers.length === 0
+        ? 'No changes. What was applied is what the file asks for.'
+        : 'No changes can be planned.';
+    return `${page.paint(plan.blockers.length === 0 ? 'green' : 'red', none)}\n`;
+  }
+  const counts = `${summary.add} to add, ${summary.change} to change, ${summary.destroy} to destroy`;
+  const destructive = summary.destructive === 0 ? '' : `; ${summary.destructive} destructive`;
+  const reads =
+    summary.rows === 0 && summary.bytes === 0
+      ? ''
+      : ` Loads read about ${formatCount(summary.rows)} rows, ${formatBytes(summary.bytes)}, in about ${formatDuration(summary.seconds * 1000)}.`;
+  return `${page.paint('bold', `Plan: ${counts}${destructive}.`)}${reads}\n`;
+}
+
+function names(list: readonly string[]): string {
+  const shown = list.slice(0, NAMED).join(', ');
+  return list.length <= NAMED ? shown : `${shown} and ${list.length - NAMED} more`;
+}
+
+function place(target: { readonly schema: string; readonly name: string }): string {
+  return `${target.schema}.${target.name}`;
+}
+
+function scheduleText(schedule: Schedule): string {
+  return schedule.kind === 'every'
+    ? `every ${formatDuration(schedule.everyMs)}`
+    : `cron "${schedule.cron}" ${schedule.timezone}`;
+}
+
+function valueText(value: unknown): string {
+  if (value === null || value === undefined) return 'none';
+  if (Array.isArray(value)) return `(${value.map(valueText).join(', ')})`;
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+/** Breaks a text at spaces to the width of the page, each line indented below its headline. */
+function wrapped(text: string, page: Pick<Page, 'columns'>): string[] {
+  const width = page.columns === null ? null : page.columns - INDENT.length;
+  if (width === null || width < NARROWEST) return [INDENT + text];
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else {
+      line = line === '' ? word : `${line} ${word}`;
+    }
+  }
+  return [...lines, line].map((each) => INDENT + each);
+}
