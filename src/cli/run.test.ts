@@ -311,6 +311,7 @@ describe('apply', () => {
     expect(saved.stdout).toContain('Saved to a.plan');
     const ran = await run(['apply', 'a.plan'], { files: saved.written });
     expect(ran.exit).toBe(0);
+    expect(ran.stdout).toBe('Applied 2 of 2 changes.\n');
     expect(ran.calls).toEqual(['apply plan-1', 'close']);
   });
 

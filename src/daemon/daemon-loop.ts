@@ -205,7 +205,7 @@ export class DaemonLoop {
     const { log } = this.deps;
     for (const table of run.tables) {
       const { address, kind, rows, inserted, updated, deleted, rejected, durationMs, error } = table;
-      const fields = { address, kind, rows, inserted, updated, deleted, rejected, duration_ms: durationMs };
+      const fields = { address, kind, rows, inserted, updated, deleted, rejected, duration_ms: Math.round(durationMs) };
       if (error === null) log.info(fields, 'table synced');
       else log.error({ ...fields, error }, 'table failed');
     }
@@ -215,7 +215,7 @@ export class DaemonLoop {
       transactions: run.transactions,
       changes: run.changes,
       confirmed_lsn: run.confirmedLsn,
-      duration_ms: run.durationMs,
+      duration_ms: Math.round(run.durationMs),
     };
     // Most ticks of a quiet source find nothing.
     if (run.changes > 0) log.info(fields, 'source streamed');

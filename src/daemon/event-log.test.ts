@@ -19,8 +19,8 @@ test.each<{ name: string; event: EngineEvent; line: readonly [level: string, fie
   },
   {
     name: 'the end of a load',
-    event: { kind: 'load_ended', address, rows: 1, bytes: 2, durationMs: 3 },
-    line: ['info', { address, rows: 1, bytes: 2, duration_ms: 3 }, 'load ended'],
+    event: { kind: 'load_ended', address, rows: 1, bytes: 2, durationMs: 3.2 },
+    line: ['debug', { address, rows: 1, bytes: 2, duration_ms: 3 }, 'load ended'],
   },
   {
     name: 'a stream',

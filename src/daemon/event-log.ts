@@ -21,8 +21,9 @@ export function logEvent(log: Log, event: EngineEvent): void {
       );
       return;
     case 'load_ended':
-      log.info(
-        { address: event.address, rows: event.rows, bytes: event.bytes, duration_ms: event.durationMs },
+      // The table's run, which the report of the sync brings, says more.
+      log.debug(
+        { address: event.address, rows: event.rows, bytes: event.bytes, duration_ms: Math.round(event.durationMs) },
         'load ended',
       );
       return;
@@ -56,7 +57,7 @@ function logChange(log: Log, result: ChangeResult): void {
   const fields = { action: result.change.action, address: result.change.address };
   switch (result.status) {
     case 'applied':
-      log.info({ ...fields, duration_ms: result.durationMs }, 'change applied');
+      log.info({ ...fields, duration_ms: Math.round(result.durationMs) }, 'change applied');
       return;
     case 'failed':
       log.error({ ...fields, error: result.error }, 'change failed');

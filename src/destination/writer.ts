@@ -98,7 +98,12 @@ export interface PageTable {
   /** merge: the table is live; hold: it waits for a load, its changes are kept. */
   readonly mode: 'merge' | 'hold';
   /** Places of TRUNCATE in the stream, in order. */
-  readonly truncates: readonly { readonly lsn: string; readonly seq: number; readonly committedAt: string; readonly xid: number }[];
+  readonly truncates: readonly {
+    readonly lsn: string;
+    readonly seq: number;
+    readonly committedAt: string;
+    readonly xid: number;
+  }[];
   /** Set when the table's columns no longer fit: later changes are held and a load is asked for. */
   readonly mismatch: string | null;
 }

@@ -8,10 +8,10 @@ import { formatLsn } from '../pgoutput/lsn.js';
 import { type ApplyContext, stateAfter } from '../planner/apply-edit.js';
 import type { Change, Plan } from '../planner/change.js';
 import { sourceIdentity } from '../planner/identity.js';
+import type { SourceConnection } from '../source/connect.js';
 import { changePublication, dropPublication } from '../source/publication.js';
 import { readServer } from '../source/server.js';
 import { createSlot, dropSlot } from '../source/slot.js';
-import type { SourceConnection } from '../source/connect.js';
 import { emptyState, type SourceIdentity } from '../state/edit.js';
 import type { StateDocument, TableState } from '../state/state.js';
 import type { StateFile } from '../state/state-file.js';
@@ -156,7 +156,10 @@ class SourceWork {
       const server = await readServer(await this.connection(state), this.#signal);
       const identity = settings === undefined ? null : sourceIdentity(this.#deps.config, settings, server);
       if (identity === null) {
-        throw new SluiceError({ code: 'ADDRESS_UNKNOWN', message: `source "${this.#source}" is not in ${this.#deps.config.file}` });
+        throw new SluiceError({
+          code: 'ADDRESS_UNKNOWN',
+          message: `source "${this.#source}" is not in ${this.#deps.config.file}`,
+        });
       }
       this.#identity = identity;
     }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
-import { SluiceError } from '../error/sluice-error.js';
+import { type PlainError, SluiceError } from '../error/sluice-error.js';
 import { runDoctor } from '../guard/doctor.js';
 import type { Plan } from '../planner/change.js';
 import { planChanges } from '../planner/plan.js';
@@ -8,13 +8,12 @@ import { setupSql } from '../source/setup-sql.js';
 import { raiseGeneration } from '../state/edit.js';
 import { openStateLock, withLock } from '../state/lock.js';
 import { systemProcesses } from '../state/process-table.js';
-import { openStateFile } from '../state/state-file.js';
 import type { StateDocument } from '../state/state.js';
+import { openStateFile } from '../state/state-file.js';
 import { applyPlan } from './apply-plan.js';
 import { Destinations } from './destinations.js';
 import type { Engine, EngineDeps, SourceRun, SyncRequest } from './engine.js';
 import { observe } from './observe.js';
-import { queryDestination } from './query.js';
 import { SourceConnections } from './source-connections.js';
 import { sourceStatuses } from './status.js';
 import { syncSource } from './sync-source.js';
@@ -95,11 +94,7 @@ export function createEngine(deps: EngineDeps): Engine {
             const sourceState = state.sources[source];
             const settings = config.sources[source];
             if (sourceState === undefined || settings === undefined) {
-              throw new SluiceError({
-                code: 'ADDRESS_UNKNOWN',
-                message: `source "${source}" was applied but is no longer in ${config.file}`,
-                hint: 'run: sluice apply',
-              });
+              return leftTheFile(source, config.file);
             }
             used.add(sourceState.destination);
             return syncSource(
@@ -144,7 +139,8 @@ export function createEngine(deps: EngineDeps): Engine {
         return tables.map(({ source, key }) => `${source}:${key}`);
       }),
 
-    doctor: async (signal) => runDoctor({ config, observed: await observe(config, await stateFile.read(), world, signal) }),
+    doctor: async (signal) =>
+      runDoctor({ config, observed: await observe(config, await stateFile.read(), world, signal) }),
 
     setupSql: async (source, signal) => {
       const settings = config.sources[source];
@@ -153,10 +149,25 @@ export function createEngine(deps: EngineDeps): Engine {
       return setupSql(config, settings, plan.sources[source]);
     },
 
-    query: (destination, sql) => queryDestination(config, destination, sql),
+    query: async (destination, sql) => {
+      // The only one that needs DuckDB in this thread; the others leave it to the writer's.
+      const { queryDestination } = await import('./query.js');
+      return queryDestination(config, destination, sql);
+    },
 
     close: () => destinations.close(),
   };
+}
+
+/** A source that was applied and then taken out of the file waits for its removal to be applied; the others go on. */
+function leftTheFile(source: string, file: string): SourceRun {
+  const error: PlainError = {
+    code: 'ADDRESS_UNKNOWN',
+    address: source,
+    message: `source "${source}" was applied but is no longer in ${file}`,
+    hint: 'run: sluice apply (removes it)',
+  };
+  return { source, transactions: 0, changes: 0, confirmedLsn: null, durationMs: 0, error, tables: [] };
 }
 
 function chosenSources(state: StateDocument, request: SyncRequest): { source: string; only: string | null }[] {
@@ -165,7 +176,10 @@ function chosenSources(state: StateDocument, request: SyncRequest): { source: st
   const known = state.sources[source];
   if (known === undefined) throw unknownAddress(request.address, Object.keys(state.sources));
   if (key !== null && known.tables[key] === undefined) {
-    throw unknownAddress(request.address, Object.keys(known.tables).map((table) => `${source}:${table}`));
+    throw unknownAddress(
+      request.address,
+      Object.keys(known.tables).map((table) => `${source}:${table}`),
+    );
   }
   return [{ source, only: key }];
 }
@@ -176,7 +190,10 @@ function tablesAt(state: StateDocument, address: string): { source: string; key:
   if (known === undefined) throw unknownAddress(address, Object.keys(state.sources));
   if (key === null) return Object.keys(known.tables).map((table) => ({ source, key: table }));
   if (known.tables[key] === undefined) {
-    throw unknownAddress(address, Object.keys(known.tables).map((table) => `${source}:${table}`));
+    throw unknownAddress(
+      address,
+      Object.keys(known.tables).map((table) => `${source}:${table}`),
+    );
   }
   return [{ source, key }];
 }
@@ -190,6 +207,7 @@ function unknownAddress(address: string, known: readonly string[]): SluiceError 
   return new SluiceError({
     code: 'ADDRESS_UNKNOWN',
     message: `no such address: "${address}"`,
-    hint: known.length === 0 ? 'nothing has been applied yet: run sluice apply' : `known: ${known.slice(0, 20).join(', ')}`,
+    hint:
+      known.length === 0 ? 'nothing has been applied yet: run sluice apply' : `known: ${known.slice(0, 20).join(', ')}`,
   });
 }

@@ -16,10 +16,34 @@ export interface Clock {
 export type EngineEvent =
   | { readonly kind: 'change_started'; readonly change: Change }
   | { readonly kind: 'change_ended'; readonly result: ChangeResult }
-  | { readonly kind: 'load_started'; readonly address: string; readonly method: string; readonly estimatedRows: number | null }
-  | { readonly kind: 'load_progress'; readonly address: string; readonly rows: number; readonly bytes: number; readonly estimatedRows: number | null }
-  | { readonly kind: 'load_ended'; readonly address: string; readonly rows: number; readonly bytes: number; readonly durationMs: number }
-  | { readonly kind: 'stream_progress'; readonly source: string; readonly changes: number; readonly transactions: number; readonly confirmedLsn: string; readonly remainingBytes: number | null }
+  | {
+      readonly kind: 'load_started';
+      readonly address: string;
+      readonly method: string;
+      readonly estimatedRows: number | null;
+    }
+  | {
+      readonly kind: 'load_progress';
+      readonly address: string;
+      readonly rows: number;
+      readonly bytes: number;
+      readonly estimatedRows: number | null;
+    }
+  | {
+      readonly kind: 'load_ended';
+      readonly address: string;
+      readonly rows: number;
+      readonly bytes: number;
+      readonly durationMs: number;
+    }
+  | {
+      readonly kind: 'stream_progress';
+      readonly source: string;
+      readonly changes: number;
+      readonly transactions: number;
+      readonly confirmedLsn: string;
+      readonly remainingBytes: number | null;
+    }
   | { readonly kind: 'waiting'; readonly address: string; readonly what: string }
   | { readonly kind: 'table_failed'; readonly address: string; readonly error: PlainError }
   | { readonly kind: 'notice'; readonly address: string; readonly message: string };

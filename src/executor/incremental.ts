@@ -5,8 +5,8 @@ import type { SourceConnection } from '../source/connect.js';
 import { quoteIdentifier, quoteLiteral, quoteQualified } from '../source/sql-identifier.js';
 import { abandonReceiver, openBatchChannel } from '../thread/batch-channel.js';
 import type { TableRun } from './engine.js';
-import { waitForEarlierWriters } from './publication-wait.js';
 import { copyRejectedValues, decodedColumns, type LoadDeps, settleBoth } from './load-table.js';
+import { waitForEarlierWriters } from './publication-wait.js';
 import { copySql, type TablePlan } from './table-plan.js';
 
 /**
@@ -43,7 +43,13 @@ export async function settledUpperBound(
 ): Promise<string | null> {
   const [row] = await control.query<{ upper: string | null }>(upperBoundSql(plan), [], signal);
   const onWait = (what: string): void => deps.onEvent({ kind: 'waiting', address: plan.address, what });
-  await waitForEarlierWriters(control, plan.observed, plan.address, { clock: deps.clock, onWait, deadlineMs: WRITERS_DEADLINE_MS }, signal);
+  await waitForEarlierWriters(
+    control,
+    plan.observed,
+    plan.address,
+    { clock: deps.clock, onWait, deadlineMs: WRITERS_DEADLINE_MS },
+    signal,
+  );
   return row?.upper ?? null;
 }
 

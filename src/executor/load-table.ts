@@ -1,10 +1,10 @@
-import type { OpenDestination } from './destinations.js';
-import type { TableRun, EngineEvent, Clock } from './engine.js';
 import type { SnapshotMark } from '../destination/target-table.js';
 import type { LoadOutcome, RunRecord, StreamStart } from '../destination/writer.js';
 import { SluiceError } from '../error/sluice-error.js';
-import { abandonReceiver, openBatchChannel } from '../thread/batch-channel.js';
 import type { DecodedColumn } from '../source/copy-decoder.js';
+import { abandonReceiver, openBatchChannel } from '../thread/batch-channel.js';
+import type { OpenDestination } from './destinations.js';
+import type { Clock, EngineEvent, TableRun } from './engine.js';
 import type { CopySummary, ReaderThread } from './reader/reader-thread.js';
 import { copySql, rejectedSql, type TablePlan } from './table-plan.js';
 
@@ -16,11 +16,13 @@ export interface LoadDeps {
   readonly run: RunRecord;
 }
 
-const REJECTED_COLUMNS: readonly DecodedColumn[] = (['key', 'column', 'source_text', 'reason'] as const).map((name) => ({
-  name,
-  logical: { kind: 'varchar' },
-  source: TEXT_TYPE(),
-}));
+const REJECTED_COLUMNS: readonly DecodedColumn[] = (['key', 'column', 'source_text', 'reason'] as const).map(
+  (name) => ({
+    name,
+    logical: { kind: 'varchar' },
+    source: TEXT_TYPE(),
+  }),
+);
 
 function TEXT_TYPE(): DecodedColumn['source'] {
   return {

@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.js';
-import { asSluiceError, toPlain } from '../error/sluice-error.js';
 import type { DestinationFacts } from '../destination/facts.js';
+import { asSluiceError, toPlain } from '../error/sluice-error.js';
 import type { Observed } from '../planner/observed.js';
 import { readCatalog } from '../source/catalog.js';
 import type { StateDocument } from '../state/state.js';

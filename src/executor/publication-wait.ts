@@ -1,7 +1,7 @@
-import type { SourceConnection } from '../source/connect.js';
-import type { ObservedTable } from '../source/catalog-model.js';
-import type { Clock } from './engine.js';
 import { SluiceError } from '../error/sluice-error.js';
+import type { ObservedTable } from '../source/catalog-model.js';
+import type { SourceConnection } from '../source/connect.js';
+import type { Clock } from './engine.js';
 
 /**
  * A table that joins a publication on a live slot: what a transaction wrote to it before the ALTER PUBLICATION is never

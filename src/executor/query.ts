@@ -36,7 +36,8 @@ function chosen(config: Config, name: string | null): DestinationConfig {
   const names = all.map((destination) => destination.name).join(', ');
   throw new SluiceError({
     code: 'ADDRESS_UNKNOWN',
-    message: name === null ? `there are several destinations: ${names}` : `no destination "${name}"; there are: ${names}`,
+    message:
+      name === null ? `there are several destinations: ${names}` : `no destination "${name}"; there are: ${names}`,
     hint: 'name one with --destination',
   });
 }

@@ -1,9 +1,9 @@
 import type { Config } from '../config/config.js';
 import { resolveSecret, type SecretDeps } from '../config/secret.js';
 import { SluiceError } from '../error/sluice-error.js';
+import { type ConnectTarget, connectSource, type SourceConnection } from '../source/connect.js';
 import { connectionFingerprint } from '../state/fingerprint.js';
 import type { SourceState } from '../state/state.js';
-import { type ConnectTarget, connectSource, type SourceConnection } from '../source/connect.js';
 
 /** Opens connections by the name of their entry. Secrets are resolved at that moment and kept nowhere else. */
 export class SourceConnections {

@@ -105,7 +105,8 @@ function tableStatus(
 function phaseOf(table: TableState, facts: TableFacts | null): { phase: TableStatus['phase']; reason: string | null } {
   if (!table.enabled) return { phase: 'disabled', reason: 'enabled: false' };
   if (table.paused) return { phase: 'paused', reason: null };
-  if (facts?.lastError !== null && facts?.lastError !== undefined) return { phase: 'failed', reason: facts.lastError.message };
+  if (facts?.lastError !== null && facts?.lastError !== undefined)
+    return { phase: 'failed', reason: facts.lastError.message };
   if (facts === null || facts.loadedGeneration === 0) return { phase: 'pending', reason: table.generation_reason };
   if (facts.loadedGeneration < table.generation) return { phase: 'needs_load', reason: table.generation_reason };
   if (facts.resnapshotReason !== null) return { phase: 'needs_load', reason: facts.resnapshotReason };

@@ -96,13 +96,15 @@ export class SourceStream {
       source: this.#deps.source,
       slot: this.#deps.slot,
       systemIdentifier: this.#deps.systemIdentifier,
-      tables: streamed.map((table, index): PageTable => ({
-        index,
-        table: table.plan.target,
-        mode: table.mode === 'live' ? 'merge' : 'hold',
-        truncates: summary.truncates.filter((t) => t.table === index),
-        mismatch: summary.mismatches.find((m) => m.table === index)?.reason ?? null,
-      })),
+      tables: streamed.map(
+        (table, index): PageTable => ({
+          index,
+          table: table.plan.target,
+          mode: table.mode === 'live' ? 'merge' : 'hold',
+          truncates: summary.truncates.filter((t) => t.table === index),
+          mismatch: summary.mismatches.find((m) => m.table === index)?.reason ?? null,
+        }),
+      ),
       confirmedLsn: formatLsn(next),
       confirmedAt: full && summary.lastCommitAt !== null ? summary.lastCommitAt : startedAt,
       runId: this.#deps.runId,

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { DestinationFacts, TableFacts } from '../destination/facts.js';
 import { asSluiceError, type PlainError, SluiceError, toPlain } from '../error/sluice-error.js';
-import { isDue, mostFrequent } from '../planner/schedule.js';
 import { formatLsn, type Lsn } from '../pgoutput/lsn.js';
 import { readCatalog } from '../source/catalog.js';
 import type { ObservedSource } from '../source/catalog-model.js';
@@ -9,6 +8,7 @@ import type { SourceConnection } from '../source/connect.js';
 import { advanceSlot, currentWalFlushLsn } from '../source/slot.js';
 import type { SourceState } from '../state/state.js';
 import type { OpenDestination } from './destinations.js';
+import { type DueWork, dueWork, factsOf, needsLoad } from './due.js';
 import type { Clock, EngineEvent, SourceRun, TableRun } from './engine.js';
 import { cursorColumn, cursorWhere, settledUpperBound, syncByCursor } from './incremental.js';
 import { type LoadDeps, loadTable } from './load-table.js';
@@ -42,7 +42,11 @@ export interface SyncSourceDeps {
 }
 
 /** Syncs one source: loads what waits for a load, streams cdc tables to the server's position, runs the other methods. */
-export async function syncSource(request: SyncSourceRequest, deps: SyncSourceDeps, signal: AbortSignal): Promise<SourceRun> {
+export async function syncSource(
+  request: SyncSourceRequest,
+  deps: SyncSourceDeps,
+  signal: AbortSignal,
+): Promise<SourceRun> {
   const run = new SourceSync(request, deps, signal);
   return run.execute();
 }
@@ -68,7 +72,13 @@ class SourceSync {
     const startedMs = this.#deps.clock.monotonicMs();
     let error: PlainError | null = null;
     try {
-      await this.#deps.connections.with(this.#request.connection, 'sync', this.#signal, (control) => this.#sync(control));
+      const facts = await this.#deps.destination.writer.readFacts();
+      const due = dueWork(this.#request, this.#request.state, facts, this.#deps.clock.now());
+      if (due.stream || due.tables.size > 0) {
+        await this.#deps.connections.with(this.#request.connection, 'sync', this.#signal, (control) =>
+          this.#sync(control, facts, due),
+        );
+      }
     } catch (cause) {
       this.#signal.throwIfAborted();
       error = toPlain(asSluiceError(cause));
@@ -87,24 +97,23 @@ class SourceSync {
     };
   }
 
-  async #sync(control: SourceConnection): Promise<void> {
-    const { writer } = this.#deps.destination;
+  async #sync(control: SourceConnection, facts: DestinationFacts, due: DueWork): Promise<void> {
     const observed = await readCatalog(control, { schema: null }, this.#signal);
-    const facts = await writer.readFacts();
-    const plans = await this.#planTables(observed, facts);
+    const plans = await this.#planTables(observed, facts, due);
     const streamed = plans.filter((plan) => plan.state.method === 'cdc');
-    const others = plans.filter((plan) => plan.state.method !== 'cdc' && this.#isDue(plan, facts));
-    if (streamed.length > 0 && this.#cdcIsDue(streamed, facts)) await this.#syncCdc(control, observed, facts, streamed);
-    for (const plan of others) {
+    if (streamed.length > 0) await this.#syncCdc(control, observed, facts, streamed);
+    for (const plan of plans) {
+      if (plan.state.method === 'cdc') continue;
       await this.#attempt(plan, () => this.#syncOther(control, plan, factsOf(facts, plan.address)));
     }
   }
 
   /** Tables that cannot be planned are marked as failed; the others go on. */
-  async #planTables(observed: ObservedSource, facts: DestinationFacts): Promise<TablePlan[]> {
+  async #planTables(observed: ObservedSource, facts: DestinationFacts, due: DueWork): Promise<TablePlan[]> {
     const plans: TablePlan[] = [];
     for (const [key, table] of Object.entries(this.#request.state.tables)) {
       if (!table.enabled || table.paused) continue;
+      if (table.method === 'cdc' ? !due.stream : !due.tables.has(key)) continue;
       try {
         plans.push(planTable(this.#request.source, key, table, observed));
       } catch (error) {
@@ -118,25 +127,6 @@ class SourceSync {
       }
     }
     return plans;
-  }
-
-  #cdcIsDue(plans: readonly TablePlan[], facts: DestinationFacts): boolean {
-    const { only, force } = this.#request;
-    if (only !== null) return plans.some((plan) => plan.address === `${this.#request.source}:${only}`);
-    if (force || plans.some((plan) => needsLoad(plan, factsOf(facts, plan.address)))) return true;
-    const now = this.#deps.clock.now();
-    const schedule = mostFrequent(plans.map((plan) => plan.state.schedule), now);
-    const last = facts.streams.find((stream) => stream.source === this.#request.source)?.updatedAt ?? null;
-    return schedule !== null && isDue(last === null ? null : new Date(last), schedule, now);
-  }
-
-  #isDue(plan: TablePlan, facts: DestinationFacts): boolean {
-    const { only, force } = this.#request;
-    if (only !== null) return plan.address === `${this.#request.source}:${only}`;
-    const table = factsOf(facts, plan.address);
-    if (force || needsLoad(plan, table)) return true;
-    const last = table?.lastRunAt ?? null;
-    return isDue(last === null ? null : new Date(last), plan.state.schedule, this.#deps.clock.now());
   }
 
   async #syncCdc(
@@ -157,7 +147,7 @@ class SourceSync {
     const slotName = state.slot.name;
     const tables = plans.map((plan): StreamTable => {
       const table = factsOf(facts, plan.address);
-      const waiting = needsLoad(plan, table);
+      const waiting = needsLoad(plan.state, table);
       return { plan, mode: waiting ? 'waiting' : 'live', gate: waiting ? null : (table?.snapshot ?? null) };
     });
     const position = slotPosition({
@@ -205,7 +195,8 @@ class SourceSync {
   ): Promise<void> {
     const { only } = this.#request;
     const waiting = tables.filter(
-      (table) => table.mode === 'waiting' && (only === null || table.plan.address === `${this.#request.source}:${only}`),
+      (table) =>
+        table.mode === 'waiting' && (only === null || table.plan.address === `${this.#request.source}:${only}`),
     );
     if (waiting.length === 0) return;
     const [row] = await control.query<{ xmin: string }>(
@@ -253,7 +244,12 @@ class SourceSync {
     }
   }
 
-  async #loadCdc(control: SourceConnection, stream: SourceStream, table: StreamTable, reader: ReaderThread): Promise<TableRun> {
+  async #loadCdc(
+    control: SourceConnection,
+    stream: SourceStream,
+    table: StreamTable,
+    reader: ReaderThread,
+  ): Promise<TableRun> {
     const { plan } = table;
     const { slot, system_identifier } = this.#request.state;
     const facts = await this.#deps.destination.writer.readFacts();
@@ -306,8 +302,9 @@ class SourceSync {
         case 'incremental':
         case 'append': {
           const upper = await settledUpperBound(plan, control, deps, this.#signal);
-          if (facts !== null && !needsLoad(plan, facts)) return await syncByCursor(plan, facts, upper, deps);
-          return (await loadTable(plan, deps, null, { cursor: upper, stream: null, where: firstWhere(plan, upper) })).run;
+          if (facts !== null && !needsLoad(plan.state, facts)) return await syncByCursor(plan, facts, upper, deps);
+          return (await loadTable(plan, deps, null, { cursor: upper, stream: null, where: firstWhere(plan, upper) }))
+            .run;
         }
         case 'cdc':
           throw new SluiceError({ code: 'INTERNAL', message: 'cdc tables are streamed' });
@@ -349,7 +346,11 @@ class SourceSync {
       this.#signal.throwIfAborted();
       const sluiceError = asSluiceError(error);
       if (stopsSource(sluiceError)) throw error;
-      await this.#recordFailure(plan.address, plan.state.method === 'cdc' ? 'snapshot' : plan.state.method, sluiceError);
+      await this.#recordFailure(
+        plan.address,
+        plan.state.method === 'cdc' ? 'snapshot' : plan.state.method,
+        sluiceError,
+      );
       return false;
     }
   }
@@ -406,14 +407,6 @@ function firstWhere(plan: TablePlan, upper: string | null): string | null {
   return upper === null ? unset : `(${cursorWhere(plan, null, upper)}) OR ${unset}`;
 }
 
-function needsLoad(plan: TablePlan, facts: TableFacts | null): boolean {
-  return facts === null || facts.loadedGeneration < plan.state.generation || facts.resnapshotReason !== null;
-}
-
-function factsOf(facts: DestinationFacts, address: string): TableFacts | null {
-  return facts.tables.find((table) => table.address === address) ?? null;
-}
-
 /** Trouble that no other table of the source would be spared. */
 function stopsSource(error: SluiceError): boolean {
   switch (error.code) {
@@ -437,4 +430,3 @@ function stopsSource(error: SluiceError): boolean {
       return false;
   }
 }
-

@@ -2,6 +2,7 @@ import { type LogicalType, parseDuckdbTypeName } from '../batch/logical-type.js'
 import type { TargetTable } from '../destination/target-table.js';
 import { SluiceError } from '../error/sluice-error.js';
 import type { ObservedColumn, ObservedSource, ObservedTable } from '../source/catalog-model.js';
+import { rejectionReason } from '../source/codec/column-codec-table.js';
 import { quoteIdentifier, quoteLiteral, quoteQualified } from '../source/sql-identifier.js';
 import { originalText, selectExpression, unrepresentablePredicate } from '../source/value-type.js';
 import type { TableState } from '../state/state.js';
@@ -104,7 +105,7 @@ export function rejectedSql(plan: TablePlan, position: number, where: string | n
   const predicate = unrepresentablePredicate(entry.column, entry.logical);
   if (predicate === null) return null;
   const conditions = [`(${predicate})`, ...(where === null ? [] : [`(${where})`])];
-  return `COPY (SELECT ${keyJson(plan)}, ${quoteLiteral(entry.column.name)}::text, ${originalText(entry.column)}::text, ${quoteLiteral(rejectReason(entry.logical))}::text FROM ${fromClause(plan.observed)} WHERE ${conditions.join(' AND ')}) TO STDOUT (FORMAT binary)`;
+  return `COPY (SELECT ${keyJson(plan)}, ${quoteLiteral(entry.column.name)}::text, ${originalText(entry.column)}::text, ${quoteLiteral(rejectionReason(entry.logical))}::text FROM ${fromClause(plan.observed)} WHERE ${conditions.join(' AND ')}) TO STDOUT (FORMAT binary)`;
 }
 
 /** The same JSON object of text that the stream's decoder makes of a key. */
@@ -112,8 +113,4 @@ function keyJson(plan: TablePlan): string {
   if (plan.target.key.length === 0) return `'{}'::text`;
   const pairs = plan.target.key.map((name) => `${quoteLiteral(name)}, pg_catalog.concat(${quoteIdentifier(name)})`);
   return `pg_catalog.json_build_object(${pairs.join(', ')})::text`;
-}
-
-export function rejectReason(logical: LogicalType): string {
-  return `does not fit ${logical.kind}`;
 }

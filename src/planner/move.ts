@@ -120,7 +120,9 @@ function judge(
   if (table === undefined) return { kind: 'skip' };
   if (known[toKey] !== undefined) return bothThere(from, to);
   const source = config.sources[after.source];
-  if (source === undefined || entryOf(source, after.schema, after.name) === null) {
+  // The source is on its way out, and its tables with it.
+  if (source === undefined) return { kind: 'skip' };
+  if (entryOf(source, after.schema, after.name) === null) {
     return { kind: 'refuse', message: `${from} moves to ${to}, which no entry of the file speaks for` };
   }
   const scope = scopeOf(after.source);

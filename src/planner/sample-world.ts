@@ -364,6 +364,13 @@ export function applied(config: Config, current: World, changes: readonly Change
   }, current);
 }
 
+/** The owner of a self-managed publication runs the SQL that a plan asks for. */
+export function byHand(current: World, plan: Plan): World {
+  const asked = plan.changes.filter((change) => 'self_managed' in change.details && change.details.self_managed);
+  const made = asked.reduce(makeInWorld, current);
+  return { ...made, publications: made.publications.map((found) => mended(made, found)) };
+}
+
 /** All queued loads end: the destination holds what the state asks for. */
 export function loaded(current: World, only: (address: string) => boolean = () => true): World {
   const facts = Object.entries(current.state?.sources ?? {}).flatMap(([source, { tables }]) =>
@@ -442,15 +449,7 @@ function makeInWorld(current: World, change: Change): World {
       if (change.details.sql === null) return current;
       return {
         ...current,
-        publications: current.publications.map((found) => ({
-          ...found,
-          insert: true,
-          update: true,
-          delete: true,
-          truncate: true,
-          viaPartitionRoot: true,
-          tables: rooted(current, found),
-        })),
+        publications: current.publications.map((found) => mended(current, found)),
       };
     case 'retire_table':
     case 'drop_table':
@@ -487,6 +486,18 @@ function editPublication(
   edit: (publication: ObservedPublication) => ObservedPublication,
 ): World {
   return { ...current, publications: current.publications.map((found) => (found.name === name ? edit(found) : found)) };
+}
+
+function mended(current: World, publication: ObservedPublication): ObservedPublication {
+  return {
+    ...publication,
+    insert: true,
+    update: true,
+    delete: true,
+    truncate: true,
+    viaPartitionRoot: true,
+    tables: rooted(current, publication),
+  };
 }
 
 /** With publish_via_partition_root the server lists roots in place of their leaves. */

@@ -21,7 +21,8 @@ type AnswerMessage =
 /** Runs in the worker: serves the surface's methods, one at a time, until the thread ends. */
 export function serve(surface: Surface): void {
   const port = parentPort;
-  if (port === null) throw new SluiceError({ code: 'INTERNAL', message: 'serve() was called outside of a worker thread' });
+  if (port === null)
+    throw new SluiceError({ code: 'INTERNAL', message: 'serve() was called outside of a worker thread' });
   let queue: Promise<void> = Promise.resolve();
   port.on('message', (call: CallMessage) => {
     queue = queue.then(() => answer(port, surface, call));
@@ -46,7 +47,10 @@ export function emitEvent(event: unknown): void {
 }
 
 type Methods<S extends Surface> = {
-  [K in keyof S]: (argument: Parameters<S[K]>[0], transfer?: readonly ArrayBuffer[] | readonly MessagePort[]) => ReturnType<S[K]>;
+  [K in keyof S]: (
+    argument: Parameters<S[K]>[0],
+    transfer?: readonly ArrayBuffer[] | readonly MessagePort[],
+  ) => ReturnType<S[K]>;
 };
 
 export interface ThreadHandle<S extends Surface> {
@@ -92,18 +96,20 @@ export function startThread<S extends Surface>(script: URL, name: string): Threa
   worker.unref();
 
   const call = new Proxy({} as Methods<S>, {
-    get: (_target, method) => (argument: unknown, transfer: readonly (ArrayBuffer | MessagePort)[] = []) =>
-      new Promise((resolve, reject) => {
-        if (ended !== null) {
-          reject(ended);
-          return;
-        }
-        const id = nextId;
-        nextId += 1;
-        open.set(id, { resolve, reject });
-        worker.ref();
-        worker.postMessage({ id, method: String(method), argument } satisfies CallMessage, [...transfer]);
-      }),
+    get:
+      (_target, method) =>
+      (argument: unknown, transfer: readonly (ArrayBuffer | MessagePort)[] = []) =>
+        new Promise((resolve, reject) => {
+          if (ended !== null) {
+            reject(ended);
+            return;
+          }
+          const id = nextId;
+          nextId += 1;
+          open.set(id, { resolve, reject });
+          worker.ref();
+          worker.postMessage({ id, method: String(method), argument } satisfies CallMessage, [...transfer]);
+        }),
   });
   return {
     call,

@@ -58,7 +58,7 @@ export const apply = command<ApplyArgs, ApplyOutcome>({
     const saved = args.planFile === null ? null : await loadPlanFile(args.planFile, context);
     return context.withEngine(async (engine) => {
       const plan = saved ?? (await engine.plan({ targets: args.targets }, context.signal));
-      const done = await applyPlan(engine, plan, { consented: args.yes || saved !== null }, context);
+      const done = await applyPlan(engine, plan, { consented: args.yes, reviewed: saved !== null }, context);
       if (!args.sync || context.signal.aborted || blockerError(plan) !== null) return { ...done, sync: null };
       const sync = await engine.sync({ address: null, untilCaughtUp: false, force: false }, context.signal);
       return { ...done, sync };
@@ -71,12 +71,18 @@ export const apply = command<ApplyArgs, ApplyOutcome>({
 async function applyPlan(
   engine: Engine,
   plan: Plan,
-  options: { readonly consented: boolean },
+  options: { readonly consented: boolean; readonly reviewed: boolean },
   context: Context,
 ): Promise<Omit<ApplyOutcome, 'sync'>> {
-  context.live({ kind: 'plan_made', plan });
-  if (blockerError(plan) !== null || plan.changes.length === 0) return { plan, results: [] };
-  if (!options.consented && !(await context.confirm({ text: applyQuestion(plan), what: 'apply' }))) {
+  const idle = blockerError(plan) !== null || plan.changes.length === 0;
+  // A saved plan was looked at before; it is shown again only to say why nothing is done.
+  if (idle || !options.reviewed) context.live({ kind: 'plan_made', plan });
+  if (idle) return { plan, results: [] };
+  if (
+    !options.reviewed &&
+    !options.consented &&
+    !(await context.confirm({ text: applyQuestion(plan), what: 'apply' }))
+  ) {
     throw new SluiceError({ code: 'CANCELLED', message: 'not confirmed; nothing was changed' });
   }
   return { plan, results: await engine.apply(plan, context.signal) };

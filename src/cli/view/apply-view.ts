@@ -51,7 +51,7 @@ function resultJson(result: ChangeResult): Record<string, unknown> {
   const base = { action: result.change.action, address: result.change.address, status: result.status };
   switch (result.status) {
     case 'applied':
-      return { ...base, duration_ms: result.durationMs };
+      return { ...base, duration_ms: Math.round(result.durationMs) };
     case 'failed':
       return { ...base, error: result.error };
     case 'not_attempted':

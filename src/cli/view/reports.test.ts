@@ -155,7 +155,7 @@ describe('sync', () => {
     updated: 0,
     deleted: 0,
     rejected: 2,
-    durationMs: 4_200,
+    durationMs: 4_200.4,
     error: null,
   };
   const source: SourceRun = {

@@ -1,9 +1,14 @@
 /**
  * A report as JSON wants it: the keys of its objects in snake_case, all the way down. Only for data whose keys are
- * field names; where keys are people's names (tables, settings), map by hand.
+ * field names; where keys are people's names (tables, settings), map by hand. Milliseconds become whole numbers.
  */
 export function snakeKeys(value: object): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(value).map(([key, each]) => [snakeCase(key), deep(each)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, each]) => [
+      snakeCase(key),
+      typeof each === 'number' && key.endsWith('Ms') ? Math.round(each) : deep(each),
+    ]),
+  );
 }
 
 function deep(value: unknown): unknown {

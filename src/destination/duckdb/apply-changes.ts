@@ -31,7 +31,11 @@ interface ContentRow extends Record<string, string | boolean | null> {
  * caller's transaction.
  * @throws SluiceError UNCHANGED_VALUE_LOST when an update refers to a value that is nowhere
  */
-export async function applyChanges(session: DuckDbSession, table: TargetTable, changes: string): Promise<AppliedCounts> {
+export async function applyChanges(
+  session: DuckDbSession,
+  table: TargetTable,
+  changes: string,
+): Promise<AppliedCounts> {
   const words = unchangedColumnNames(table.columns.length);
   const [row] = await session.rows<ContentRow>(
     `SELECT count(*) FILTER (WHERE __op = ${OP_INSERT}) AS inserted, count(*) FILTER (WHERE __op = ${OP_UPDATE}) AS updated,
@@ -67,7 +71,8 @@ export async function applyChanges(session: DuckDbSession, table: TargetTable, c
     await session.run(`DROP TABLE ${changes}`);
   }
   const statements: string[] = [];
-  if (table.output !== 'consolidated') statements.push(...historyStatements(table, complete, 'versions', 'open_versions'));
+  if (table.output !== 'consolidated')
+    statements.push(...historyStatements(table, complete, 'versions', 'open_versions'));
   if (table.output !== 'history') statements.push(...consolidateStatements(table, complete, 'image', qualified(table)));
   for (const statement of statements) await session.run(statement);
   await session.run(`DROP TABLE ${complete}`);

@@ -4,7 +4,10 @@ import type { SessionSettings } from './session.js';
 import type { DuckDbSurface } from './worker.js';
 
 /** Starts the thread that owns a DuckDB file. @param onWait told when the file is held by another process */
-export async function openDuckDbWriter(settings: SessionSettings, onWait: (what: string) => void): Promise<DestinationWriter> {
+export async function openDuckDbWriter(
+  settings: SessionSettings,
+  onWait: (what: string) => void,
+): Promise<DestinationWriter> {
   const thread: ThreadHandle<DuckDbSurface> = startThread(new URL('./worker.js', import.meta.url), 'sluice-duckdb');
   thread.onEvent((event) => {
     if (isWaiting(event)) onWait(event.what);

@@ -91,7 +91,9 @@ function tableFacts(row: TableRow): TableFacts {
     lastRunAt: row.last_run_at,
     loadRowsPerSecond: row.load_rows_per_second,
     snapshot:
-      row.snapshot === null || row.snapshot_lsn === null ? null : { snapshot: row.snapshot, snapshotLsn: row.snapshot_lsn },
+      row.snapshot === null || row.snapshot_lsn === null
+        ? null
+        : { snapshot: row.snapshot, snapshotLsn: row.snapshot_lsn },
   };
 }
 

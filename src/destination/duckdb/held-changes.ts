@@ -32,7 +32,9 @@ export async function holdTruncate(
   address: string,
   truncate: { readonly lsn: string; readonly xid: number },
 ): Promise<void> {
-  await session.run(`INSERT INTO _sluice.held_truncates VALUES (${[address, truncate.lsn, truncate.xid].map(literal).join(', ')})`);
+  await session.run(
+    `INSERT INTO _sluice.held_truncates VALUES (${[address, truncate.lsn, truncate.xid].map(literal).join(', ')})`,
+  );
 }
 
 /** Forgets the TRUNCATEs held for a table. @returns whether the snapshot missed one of them */

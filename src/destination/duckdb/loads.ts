@@ -1,17 +1,17 @@
 import type { RecordBatch } from 'apache-arrow';
-import { type BatchMessage, attachBatch } from '../../batch/transfer.js';
-import { type LogicalType, duckdbTypeName } from '../../batch/logical-type.js';
+import { duckdbTypeName, type LogicalType } from '../../batch/logical-type.js';
+import { attachBatch, type BatchMessage } from '../../batch/transfer.js';
 import { SluiceError } from '../../error/sluice-error.js';
 import { BatchReceiver } from '../../thread/batch-channel.js';
 import { historyName, METADATA_TYPES, metadataColumns, metadataNames, type TargetTable } from '../target-table.js';
 import type { BeginLoad, FinishLoad, LoadOutcome } from '../writer.js';
+import { applyChanges } from './apply-changes.js';
 import { readStream, writeRun, writeStream, writeTableFacts } from './facts-store.js';
 import { heldTable, takeHeld, takeHeldTruncates } from './held-changes.js';
-import { columnTypes, createHistory, ensureSchema, liveRows, tableExists } from './target-ddl.js';
-import { applyChanges } from './apply-changes.js';
 import { lsnNumber, lsnNumberSql } from './lsn-number.js';
 import type { DuckDbSession } from './session.js';
 import { columnList, identifier, keyEquality, literal, qualified } from './sql-text.js';
+import { columnTypes, createHistory, ensureSchema, liveRows, tableExists } from './target-ddl.js';
 
 /**
  * Loads: rows go into a table beside the target, in as many transactions as it takes; one last transaction puts it in
@@ -120,7 +120,8 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
           );
         }
       }
-      if (table.output !== 'history' && table.deletes === 'soft') await carryDeletedRows(session, table, mark.takenAt, mark.seedLsn);
+      if (table.output !== 'history' && table.deletes === 'soft')
+        await carryDeletedRows(session, table, mark.takenAt, mark.seedLsn);
     }
     if (table.output === 'history' && mark !== null) {
       await session.run(`DROP TABLE ${load}`);
@@ -249,7 +250,9 @@ async function reconcileHistory(session: DuckDbSession, table: TargetTable, at: 
   const old = await columnTypes(session, history);
   for (const column of table.columns) {
     if (!old.has(column.name)) {
-      await session.run(`ALTER TABLE ${qualified(history)} ADD COLUMN ${identifier(column.name)} ${duckdbTypeName(column.type)}`);
+      await session.run(
+        `ALTER TABLE ${qualified(history)} ADD COLUMN ${identifier(column.name)} ${duckdbTypeName(column.type)}`,
+      );
     }
   }
   const names = table.columns.map((c) => c.name);

@@ -44,7 +44,9 @@ export function needsFill(table: TargetTable, content: StageContent): boolean {
 export function fillStatement(table: TargetTable, stage: string, filled: string, content: StageContent): string {
   const key = columnList(table.key);
   const words = unchangedColumnNames(table.columns.length);
-  const others = table.columns.map((column, position) => ({ ...column, position })).filter((c) => !table.key.includes(c.name));
+  const others = table.columns
+    .map((column, position) => ({ ...column, position }))
+    .filter((c) => !table.key.includes(c.name));
   const chained = content.keyChange;
   const affected = chained
     ? `SELECT * FROM ${stage}`

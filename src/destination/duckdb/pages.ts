@@ -46,7 +46,8 @@ export class StagedPage {
       for (;;) {
         const item = receiver.next();
         if (item === null || item === 'interrupted') return;
-        if (item.kind === 'rejected') await this.#stageRejected(session, tables[item.table]?.address ?? '', item.table, item.values);
+        if (item.kind === 'rejected')
+          await this.#stageRejected(session, tables[item.table]?.address ?? '', item.table, item.values);
         else await this.#stageBatch(session, item.table, tables[item.table], item.batch);
       }
     } finally {
@@ -96,7 +97,9 @@ export class StagedPage {
       );
       this.#rejected = true;
     }
-    const rows = values.map((v) => `(${[index, address, v.key, v.column, v.text, v.reason, v.lsn].map(literal).join(', ')})`);
+    const rows = values.map(
+      (v) => `(${[index, address, v.key, v.column, v.text, v.reason, v.lsn].map(literal).join(', ')})`,
+    );
     await session.run(`INSERT INTO ${REJECTED_STAGE} VALUES ${rows.join(', ')}`);
   }
 
@@ -258,7 +261,11 @@ async function closeHistory(session: DuckDbSession, entry: PageTable): Promise<v
   const [first] = entry.truncates;
   if (table.output === 'consolidated' || first === undefined) return;
   if (!(await tableExists(session, { schema: table.schema, name: historyName(table) }))) return;
-  for (const statement of closeHistoryStatements(table, `TIMESTAMPTZ ${literal(first.committedAt)}`, 'truncated_versions')) {
+  for (const statement of closeHistoryStatements(
+    table,
+    `TIMESTAMPTZ ${literal(first.committedAt)}`,
+    'truncated_versions',
+  )) {
     await session.run(statement);
   }
 }

@@ -24,7 +24,11 @@ export async function publishCopy(from: string, to: string): Promise<void> {
   } catch (error) {
     await rm(temporary, { force: true });
     if (error instanceof SluiceError) throw error;
-    throw new SluiceError({ code: 'DESTINATION_FAILED', message: `cannot publish ${to}: ${causeText(error)}`, cause: error });
+    throw new SluiceError({
+      code: 'DESTINATION_FAILED',
+      message: `cannot publish ${to}: ${causeText(error)}`,
+      cause: error,
+    });
   }
 }
 

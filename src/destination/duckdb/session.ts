@@ -132,7 +132,11 @@ async function openFile(settings: SessionSettings, onWait: (what: string) => voi
       // DuckDB gives no code for a held file; this is the one place where its text is read.
       const text = causeText(error);
       if (!text.includes('Could not set lock on file')) {
-        throw new SluiceError({ code: 'DESTINATION_FAILED', message: `cannot open ${settings.path}: ${text}`, cause: error });
+        throw new SluiceError({
+          code: 'DESTINATION_FAILED',
+          message: `cannot open ${settings.path}: ${text}`,
+          cause: error,
+        });
       }
       if (waitedMs >= settings.busyWaitMs) {
         throw new SluiceError({

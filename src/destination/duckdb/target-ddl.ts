@@ -44,7 +44,8 @@ export async function createHistory(session: DuckDbSession, table: TargetTable):
 export async function addMissingColumns(session: DuckDbSession, table: TargetTable): Promise<void> {
   const names: TableName[] = [];
   if (table.output !== 'history') names.push(table);
-  if (table.method === 'cdc' && table.output !== 'consolidated') names.push({ schema: table.schema, name: historyName(table) });
+  if (table.method === 'cdc' && table.output !== 'consolidated')
+    names.push({ schema: table.schema, name: historyName(table) });
   for (const name of names) {
     const existing = await columnTypes(session, name);
     if (existing.size === 0) continue;

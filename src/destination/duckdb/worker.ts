@@ -2,9 +2,11 @@ import { stat } from 'node:fs/promises';
 import type { BatchMessage } from '../../batch/transfer.js';
 import { attachBatch } from '../../batch/transfer.js';
 import { SluiceError } from '../../error/sluice-error.js';
+import type { ChannelEnd } from '../../thread/batch-channel.js';
 import { BatchReceiver } from '../../thread/batch-channel.js';
 import { emitEvent, serve } from '../../thread/call.js';
 import type { DestinationFacts } from '../facts.js';
+import type { TargetTable } from '../target-table.js';
 import type {
   BeginLoad,
   CommitPage,
@@ -15,8 +17,6 @@ import type {
   RetireTable,
   WriteRows,
 } from '../writer.js';
-import type { ChannelEnd } from '../../thread/batch-channel.js';
-import type { TargetTable } from '../target-table.js';
 import { readFacts, writeRun, writeTableFacts } from './facts-store.js';
 import { pruneHeld } from './held-changes.js';
 import { finishLoad, loadTable, moveRejected, RunningLoad, takeRejected } from './loads.js';
@@ -61,7 +61,8 @@ const surface = {
   },
 
   async readFacts(): Promise<DestinationFacts> {
-    if (session === null && settings !== null && (await stat(settings.path).catch(() => null)) === null) return NO_FACTS;
+    if (session === null && settings !== null && (await stat(settings.path).catch(() => null)) === null)
+      return NO_FACTS;
     return readFacts(await opened());
   },
 
@@ -236,7 +237,9 @@ const surface = {
     const db = await opened();
     await db.transaction(async () => {
       for (const table of ['streams', 'runs']) {
-        await db.run(`UPDATE _sluice.${table} SET source = ${literal(request.to)} WHERE source = ${literal(request.from)}`);
+        await db.run(
+          `UPDATE _sluice.${table} SET source = ${literal(request.to)} WHERE source = ${literal(request.from)}`,
+        );
       }
     });
   },

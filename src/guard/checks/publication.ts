@@ -71,7 +71,7 @@ function ownsTables(
       code: 'TABLE_OWNER',
       address,
       message: `role "${server.user}" does not own the table, so it cannot add it to a publication`,
-      why: 'make the role a member of the table’s owner, or set management: self_managed and run `sluice cdc setup-sql`',
+      why: "make the role a member of the table's owner, or set management: self_managed and run `sluice cdc setup-sql`",
       fixSql: null,
       needsRestart: false,
     }));

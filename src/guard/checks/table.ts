@@ -1,3 +1,4 @@
+import type { ObservedTable } from '../../source/catalog-model.js';
 import { quoteQualified } from '../../source/sql-identifier.js';
 import type { Finding } from '../finding.js';
 import { carriers, cdcTables, type Subject } from '../subject.js';
@@ -54,7 +55,7 @@ export function checkPrimaryKeys({ tables }: Subject): Finding[] {
         address,
         message: `the table has no primary key, which method ${config.method} needs`,
         why: `updates and deletes could not be matched to rows; without a key use ${config.method === 'cdc' ? 'method: full_table' : 'primary_key: [...], method: append or full_table'}`,
-        fixSql: `alter table ${quoteQualified(observed)} add primary key (...);`,
+        fixSql: addKeySql(observed),
         needsRestart: false,
       }),
     );
@@ -88,4 +89,13 @@ export function checkReplicaIdentity(subject: Subject): Finding[] {
         };
       });
   });
+}
+
+/** Takes a column `id` for the key where there is one that may be it; whether its values are unique Postgres will tell. */
+function addKeySql(table: ObservedTable): string | null {
+  if (table.kind !== 'r') return null; // a partitioned table's key must hold its partition columns, a view has none
+  const id = table.columns.find((column) => column.name === 'id');
+  const key =
+    id === undefined ? 'add column id bigint generated always as identity primary key' : 'add primary key (id)';
+  return `alter table ${quoteQualified(table)} ${key};`;
 }

@@ -1,0 +1,61 @@
+import type { DestinationFacts, TableFacts } from '../destination/facts.js';
+import { isDue, mostFrequent } from '../planner/schedule.js';
+import type { SourceState, TableState } from '../state/state.js';
+
+export interface DueRequest {
+  readonly source: string;
+  /** `schema.table` to sync whether or not it is due; null: whatever is due. */
+  readonly only: string | null;
+  readonly force: boolean;
+}
+
+export interface DueWork {
+  /** The stream is to be read: its interval has passed, or a cdc table waits for a load. */
+  readonly stream: boolean;
+  /** `schema.table` of the other methods' tables that are to run. */
+  readonly tables: ReadonlySet<string>;
+}
+
+export function factsOf(facts: DestinationFacts, address: string): TableFacts | null {
+  return facts.tables.find((table) => table.address === address) ?? null;
+}
+
+/** The destination holds an older generation than the state asks for, or the stream asked for a new snapshot. */
+export function needsLoad(state: TableState, facts: TableFacts | null): boolean {
+  return facts === null || facts.loadedGeneration < state.generation || facts.resnapshotReason !== null;
+}
+
+/** What a sync of one source has to do now. A source's cdc tables share their stream: it runs at the most frequent one's interval. */
+export function dueWork(request: DueRequest, state: SourceState, facts: DestinationFacts, now: Date): DueWork {
+  const active = Object.entries(state.tables).filter(([, table]) => table.enabled && !table.paused);
+  const cdc = active.filter(([, table]) => table.method === 'cdc');
+  const others = active.filter(([, table]) => table.method !== 'cdc');
+  if (request.only !== null) {
+    const chosen = (tables: typeof active): string[] =>
+      tables.map(([key]) => key).filter((key) => key === request.only);
+    return { stream: chosen(cdc).length > 0, tables: new Set(chosen(others)) };
+  }
+  const waits = ([key, table]: (typeof active)[number]): boolean =>
+    needsLoad(table, factsOf(facts, `${request.source}:${key}`));
+  const streamSchedule = mostFrequent(
+    cdc.map(([, table]) => table.schedule),
+    now,
+  );
+  const lastStreamed = facts.streams.find((stream) => stream.source === request.source)?.updatedAt ?? null;
+  const streamDue = streamSchedule !== null && isDue(dateOf(lastStreamed), streamSchedule, now);
+  return {
+    stream: cdc.length > 0 && (request.force || streamDue || cdc.some(waits)),
+    tables: new Set(
+      others
+        .filter(([key, table]) => {
+          const last = factsOf(facts, `${request.source}:${key}`)?.lastRunAt ?? null;
+          return request.force || waits([key, table]) || isDue(dateOf(last), table.schedule, now);
+        })
+        .map(([key]) => key),
+    ),
+  };
+}
+
+function dateOf(iso: string | null): Date | null {
+  return iso === null ? null : new Date(iso);
+}

@@ -1,0 +1,245 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
+import path from 'node:path';
+import { DuckDBInstance } from '@duckdb/node-api';
+import { stringify } from 'yaml';
+import { realClock } from '../src/cli/real-clock.js';
+import { loadConfig } from '../src/config/load.js';
+import { formatProblems } from '../src/config/problem.js';
+import { createEngine } from '../src/executor/create-engine.js';
+import type { Engine, EngineEvent, SyncReport, SyncRequest } from '../src/executor/engine.js';
+import type { Plan } from '../src/planner/change.js';
+import type { TestPostgres } from './postgres/server.js';
+
+/**
+ * A whole Sluice in a folder of its own: one source database on a test server, one DuckDB file, one `sources.yaml`, and
+ * an engine with the real clock. Tests describe tables, apply, sync and read the file.
+ */
+
+export type TableSettings = Readonly<Record<string, unknown>>;
+
+export interface FixtureOptions {
+  readonly postgres: TestPostgres;
+  /** The source's database; it must exist. */
+  readonly database: string;
+  /** `schema.table` to its settings in sources.yaml. */
+  readonly tables: Readonly<Record<string, TableSettings>>;
+  /** Settings of the source's `cdc:`; publication and slot names have to differ between fixtures of one server. */
+  readonly cdc?: Readonly<Record<string, unknown>>;
+  readonly destination?: Readonly<Record<string, unknown>>;
+}
+
+/** A cell as text, null for NULL. */
+export type Cells = readonly (string | null)[];
+
+export const SOURCE = 'shop';
+const PASSWORD_VARIABLE = 'FIXTURE_PASSWORD';
+const never = new AbortController().signal;
+
+export class EngineFixture {
+  readonly folder: string;
+  readonly configFile: string;
+  readonly duckdbFile: string;
+  readonly stateFile: string;
+  readonly events: EngineEvent[] = [];
+  readonly #options: FixtureOptions;
+  #tables: Readonly<Record<string, TableSettings>>;
+  #engine: Engine | null = null;
+
+  private constructor(folder: string, options: FixtureOptions) {
+    this.folder = folder;
+    this.configFile = path.join(folder, 'sources.yaml');
+    this.duckdbFile = path.join(folder, 'warehouse.duckdb');
+    this.stateFile = path.join(folder, '.sluice', 'state.json');
+    this.#options = options;
+    this.#tables = options.tables;
+  }
+
+  static async create(options: FixtureOptions): Promise<EngineFixture> {
+    const fixture = new EngineFixture(await mkdtemp(path.join(tmpdir(), 'sluice-fixture-')), options);
+    await fixture.configure(options.tables);
+    return fixture;
+  }
+
+  get slot(): string {
+    const named = this.#options.cdc?.['slot'];
+    return typeof named === 'string' ? named : `sluice_${SOURCE}`;
+  }
+
+  /** For a CLI started as a child process. */
+  get environment(): Record<string, string> {
+    return { [PASSWORD_VARIABLE]: this.#options.postgres.password };
+  }
+
+  get tables(): Readonly<Record<string, TableSettings>> {
+    return this.#tables;
+  }
+
+  /** Writes the file anew; the next use of the engine loads it. */
+  async configure(tables: Readonly<Record<string, TableSettings>>): Promise<void> {
+    const { postgres, database, cdc, destination } = this.#options;
+    await this.close();
+    this.#tables = tables;
+    const config = {
+      version: 1,
+      connections: {
+        db: {
+          host: postgres.host,
+          port: postgres.port,
+          database,
+          user: postgres.user,
+          password: { env: PASSWORD_VARIABLE },
+          tls: { mode: 'disable' },
+        },
+      },
+      destinations: { warehouse: { type: 'duckdb', path: 'warehouse.duckdb', ...destination } },
+      sources: {
+        [SOURCE]: { connection: 'db', destination: 'warehouse', ...(cdc === undefined ? {} : { cdc }), tables },
+      },
+    };
+    await writeFile(this.configFile, stringify(config));
+  }
+
+  /** The engine of the file as it stands. */
+  async engine(): Promise<Engine> {
+    this.#engine ??= await this.#open();
+    return this.#engine;
+  }
+
+  async #open(): Promise<Engine> {
+    const loaded = await loadConfig(this.configFile, {
+      env: this.environment,
+      cwd: this.folder,
+      homeDir: this.folder,
+      readFile: (file) => readFile(file, 'utf8'),
+    });
+    if (!loaded.ok) throw new Error(formatProblems(loaded.problems));
+    return createEngine({
+      config: loaded.config,
+      clock: realClock,
+      host: {
+        name: hostname(),
+        pid: process.pid,
+        command: 'sluice test',
+        env: this.environment,
+        homeDir: this.folder,
+      },
+      onEvent: (event) => this.events.push(event),
+    });
+  }
+
+  async plan(): Promise<Plan> {
+    return (await this.engine()).plan({ targets: [] }, never);
+  }
+
+  /** Plans and applies; throws when anything stands in the way or fails. */
+  async apply(): Promise<Plan> {
+    const plan = await this.plan();
+    if (plan.blockers.length > 0) throw new Error(`blocked: ${JSON.stringify(plan.blockers)}`);
+    const results = await (await this.engine()).apply(plan, never);
+    const bad = results.filter((result) => result.status !== 'applied');
+    if (bad.length > 0) throw new Error(`not applied: ${JSON.stringify(bad, null, 1)}`);
+    return plan;
+  }
+
+  /** Syncs until caught up, whatever is due; throws when anything failed. */
+  async sync(request: Partial<SyncRequest> = {}): Promise<SyncReport> {
+    const report = await this.trySync(request);
+    if (!report.ok) throw new Error(`the sync failed: ${describeFailures(report)}`);
+    return report;
+  }
+
+  async trySync(request: Partial<SyncRequest> = {}, signal: AbortSignal = never): Promise<SyncReport> {
+    const engine = await this.engine();
+    return engine.sync({ address: null, untilCaughtUp: true, force: true, ...request }, signal);
+  }
+
+  async resync(...keys: string[]): Promise<void> {
+    const engine = await this.engine();
+    await engine.resync(
+      keys.map((key) => `${SOURCE}:${key}`),
+      'asked for by the test',
+      never,
+    );
+  }
+
+  /** SQL against the source database as superuser. */
+  source<Row extends Record<string, unknown>>(sql: string, params?: readonly unknown[]): Promise<Row[]> {
+    return this.#options.postgres.query<Row>(sql, params ?? [], this.#options.database);
+  }
+
+  /** Opens the DuckDB file for reading; must not overlap a sync of this process. */
+  read<T>(work: (duckdb: DuckReader) => Promise<T>): Promise<T> {
+    return readDuckDb(this.duckdbFile, work);
+  }
+
+  /** The slot's confirmed position and the one that the destination holds (null before the first load). */
+  async positions(): Promise<{ slot: string | null; destination: string | null }> {
+    const [slot] = await this.source<{ lsn: string | null }>(
+      'select confirmed_flush_lsn::text as lsn from pg_replication_slots where slot_name = $1',
+      [this.slot],
+    );
+    const [stream] = await this.read((duckdb) =>
+      duckdb.rows(`SELECT confirmed_lsn FROM _sluice.streams WHERE source = '${SOURCE}'`),
+    );
+    return { slot: slot?.lsn ?? null, destination: stream?.[0] ?? null };
+  }
+
+  async close(): Promise<void> {
+    const engine = this.#engine;
+    this.#engine = null;
+    await engine?.close();
+  }
+
+  /** Closes, drops the slot and removes the folder. */
+  async remove(): Promise<void> {
+    await this.close();
+    await this.source('select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1', [
+      this.slot,
+    ]);
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+export interface DuckReader {
+  /** Every cell as text (as DuckDB casts it to VARCHAR). */
+  rows(sql: string): Promise<Cells[]>;
+}
+
+/** Opens a DuckDB file read-only for the time of `work`. */
+export async function readDuckDb<T>(file: string, work: (duckdb: DuckReader) => Promise<T>): Promise<T> {
+  const instance = await DuckDBInstance.create(file, { access_mode: 'READ_ONLY' });
+  try {
+    const connection = await instance.connect();
+    try {
+      await connection.run("SET TimeZone = 'UTC'");
+      return await work({
+        async rows(sql) {
+          const reader = await connection.runAndReadAll(`SELECT COLUMNS(*)::VARCHAR FROM (${sql})`);
+          return reader.getRowsJson().map((row) => row.map((cell) => (cell === null ? null : String(cell))));
+        },
+      });
+    } finally {
+      connection.closeSync();
+    }
+  } finally {
+    instance.closeSync();
+  }
+}
+
+export function describeFailures(report: SyncReport): string {
+  return report.sources
+    .flatMap((source) => [
+      ...(source.error === null ? [] : [`${source.source}: ${JSON.stringify(source.error)}`]),
+      ...source.tables
+        .filter((table) => table.status === 'failed')
+        .map((table) => `${table.address} (${table.kind}): ${JSON.stringify(table.error)}`),
+    ])
+    .join('\n');
+}
+
+/** An LSN as a number, as `_cdc_lsn` columns hold it. */
+export function lsnValue(text: string): bigint {
+  const [high = '0', low = '0'] = text.split('/');
+  return (BigInt(`0x${high}`) << 32n) + BigInt(`0x${low}`);
+}
