@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { cpus, release, totalmem, type } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { version as duckdbVersion } from '@duckdb/node-api';
 import type { TestPostgres } from '../test/postgres/server.js';
 
@@ -27,48 +28,69 @@ export async function describeMachine(postgres: TestPostgres): Promise<Machine> 
   };
 }
 
-/** CPU seconds since some fixed moment: of the whole machine, and of the server's sessions that have ended. */
-export interface CpuClock {
-  readonly machine: number;
-  readonly server: number;
-}
-
 /** Linux counts in hundredths of a second for every user of /proc, whatever the kernel's own tick is. */
 const TICKS_PER_SECOND = 100;
+/** The server counts a session's time once it has seen it end, a little after the client is gone. */
+const SESSION_END_MS = 200;
 
-/** @returns null where there is no /proc */
-export function readCpuClock(postgres: TestPostgres): CpuClock | null {
+/** What else used the CPU while a program ran. */
+export interface Company {
+  /** Of the server's sessions that ended meanwhile: the program's own. */
+  readonly serverCpuSeconds: number;
+  /** CPU of everybody on the machine, the program and the server included. */
+  readonly machineCpuSeconds: number;
+}
+
+/** Runs the work and tells what else went on. Company is null where there is no Linux /proc. */
+export async function withCompany<T>(
+  postgres: TestPostgres,
+  work: () => Promise<T>,
+): Promise<{ result: T; company: Company | null }> {
+  await sleep(SESSION_END_MS);
+  const serverBefore = serverSeconds(postgres);
+  const machineBefore = machineSeconds();
+  const result = await work();
+  const machineAfter = machineSeconds();
+  await sleep(SESSION_END_MS);
+  const serverAfter = serverSeconds(postgres);
+  if (serverBefore === null || machineBefore === null || machineAfter === null || serverAfter === null) {
+    return { result, company: null };
+  }
+  const company = {
+    serverCpuSeconds: serverAfter - serverBefore,
+    machineCpuSeconds: machineAfter - machineBefore,
+  };
+  return { result, company };
+}
+
+function machineSeconds(): number | null {
+  const line = textOf('/proc/stat')?.split('\n', 1)[0];
+  if (line === undefined) return null;
+  const [, user, nice, system, , , irq, softIrq] = fieldsOf(line);
+  return seconds(user, nice, system, irq, softIrq);
+}
+
+function serverSeconds(postgres: TestPostgres): number | null {
+  const pid = textOf(path.join(postgres.dir, 'data', 'postmaster.pid'))?.split('\n', 1)[0];
+  // The program's name in parentheses may hold spaces. Behind it, cutime and cstime are the 14th and 15th field.
+  const line = textOf(`/proc/${pid}/stat`)?.replace(/^.*\) /s, '');
+  if (line === undefined) return null;
+  const fields = fieldsOf(line);
+  return seconds(fields[13], fields[14]);
+}
+
+function textOf(file: string): string | undefined {
   try {
-    const [user, nice, system, , , irq, softIrq] =
-      readFileSync('/proc/stat', 'utf8').split('\n', 1)[0]?.split(/\s+/).slice(1).map(Number) ?? [];
-    const pid = readFileSync(path.join(postgres.dir, 'data', 'postmaster.pid'), 'utf8').split('\n', 1)[0] ?? '';
-    // The name in parentheses may hold spaces; cutime and cstime are the 14th and 15th field behind it.
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-      .replace(/^.*\) /s, '')
-      .split(' ')
-      .map(Number);
-    const sum = (...ticks: (number | undefined)[]) =>
-      ticks.reduce<number>((total, n) => total + (n ?? 0), 0) / TICKS_PER_SECOND;
-    return { machine: sum(user, nice, system, irq, softIrq), server: sum(fields[13], fields[14]) };
+    return readFileSync(file, 'utf8');
   } catch {
-    return null;
+    return undefined;
   }
 }
 
-/** How much CPU the server and everybody else used while a program ran. Null where it cannot be told. */
-export interface Company {
-  readonly serverCpuSeconds: number;
-  /** Cores that neither the program nor the server's session used: the noise. */
-  readonly otherCores: number;
+function fieldsOf(line: string): number[] {
+  return line.split(/\s+/).map(Number);
 }
 
-export function companyOf(
-  before: CpuClock | null,
-  after: CpuClock | null,
-  cost: { readonly cpuSeconds: number; readonly wallSeconds: number },
-): Company | null {
-  if (before === null || after === null) return null;
-  const serverCpuSeconds = after.server - before.server;
-  const other = after.machine - before.machine - serverCpuSeconds - cost.cpuSeconds;
-  return { serverCpuSeconds, otherCores: Math.max(0, other / cost.wallSeconds) };
+function seconds(...ticks: readonly (number | undefined)[]): number {
+  return ticks.reduce<number>((total, count) => total + (count ?? 0), 0) / TICKS_PER_SECOND;
 }

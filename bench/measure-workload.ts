@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { startPostgres, type TestPostgres } from '../test/postgres/server.js';
-import { type Company, companyOf, describeMachine, type Machine, readCpuClock } from './machine.js';
+import { type Company, describeMachine, type Machine, withCompany } from './machine.js';
 import type { Cost, MeasuredRun } from './measured-process.js';
 import { answersOf, BenchProject, unitsOf } from './project.js';
 import { seed, type Workload } from './workload.js';
@@ -109,9 +109,8 @@ async function measured<Run extends MeasuredRun>(
 ): Promise<{ sample: Sample; run: Run }> {
   // What the run before left to be written is not this run's work.
   spawnSync('sync');
-  const before = readCpuClock(postgres);
-  const run = await work();
-  return { sample: { cost: run.cost, company: companyOf(before, readCpuClock(postgres), run.cost) }, run };
+  const { result, company } = await withCompany(postgres, work);
+  return { sample: { cost: result.cost, company }, run: result };
 }
 
 async function compare(workload: Workload, project: BenchProject, expected: readonly string[]): Promise<void> {

@@ -6,6 +6,7 @@ export interface Figures {
   readonly wallSeconds: number;
   readonly cpuSeconds: number;
   readonly serverCpuSeconds: number | null;
+  /** Cores that neither the program nor its session used: the noise it ran in. */
   readonly otherCores: number | null;
   readonly peakRssMb: number;
   readonly unitsPerSecond: number;
@@ -94,11 +95,16 @@ function figuresOf(pairs: readonly Pair[], pick: (pair: Pair) => Sample, units: 
   const samples = pairs.map(pick);
   const wallSeconds = median(samples.map(({ cost }) => cost.wallSeconds));
   const companies = samples.flatMap(({ company }) => (company === null ? [] : [company]));
+  const others = samples.flatMap(({ cost, company }) => {
+    if (company === null) return [];
+    const seconds = company.machineCpuSeconds - company.serverCpuSeconds - cost.cpuSeconds;
+    return [Math.max(0, seconds / cost.wallSeconds)];
+  });
   return {
     wallSeconds,
     cpuSeconds: median(samples.map(({ cost }) => cost.cpuSeconds)),
     serverCpuSeconds: companies.length === 0 ? null : median(companies.map((company) => company.serverCpuSeconds)),
-    otherCores: companies.length === 0 ? null : median(companies.map((company) => company.otherCores)),
+    otherCores: others.length === 0 ? null : median(others),
     peakRssMb: median(samples.map(({ cost }) => cost.peakRssBytes)) / MB,
     unitsPerSecond: units / wallSeconds,
   };

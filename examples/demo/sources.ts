@@ -10,7 +10,7 @@ export const EXCLUDED = { table: 'customers', column: 'phone' } as const;
 
 /** Tables of the file, without the schema; `products` joins with the edit. */
 export const FIRST_TABLES = ['customers', 'orders', 'order_items', 'events', 'countries'] as const;
-export const ADDED_TABLE = 'products';
+const ADDED_TABLE = 'products';
 
 /** Tables with `output: both`: beside the current rows there is every version. */
 export const WITH_HISTORY: readonly string[] = ['customers', 'orders'];
@@ -54,7 +54,10 @@ const EDIT: readonly { readonly after: string; readonly lines: readonly string[]
     after: '      public.customers:',
     lines: [`        columns: { exclude: [${EXCLUDED.column}] }`],
   },
-  { after: '      public.events: {} # partitioned in Postgres, one table here', lines: [`      public.${ADDED_TABLE}: {}`] },
+  {
+    after: '      public.events: {} # partitioned in Postgres, one table here',
+    lines: [`      public.${ADDED_TABLE}: {}`],
+  },
 ];
 
 export interface EditedSources {

@@ -19,11 +19,13 @@ export const STORY_ORDER = 1;
 
 type Numbers = (below: number) => number;
 
+/** Runs inside of a transaction, which is rolled back where this resolves to 'abandon'. */
+type Act = (client: pg.Client, below: Numbers) => Promise<'commit' | 'abandon'>;
+
+/** `weight`: how often it comes up, relative to the others. */
 interface Deed {
-  /** How often it comes up, relative to the others. */
   readonly weight: number;
-  /** Runs inside of a transaction, which is rolled back where this resolves to 'abandon'. */
-  readonly act: (client: pg.Client, below: Numbers) => Promise<'commit' | 'abandon'>;
+  readonly act: Act;
 }
 
 export class Writer {
@@ -61,16 +63,15 @@ export class Writer {
   async #run(): Promise<void> {
     while (!this.#stopping.signal.aborted) {
       const step = this.#tried % STORY_EVERY === 0 ? STORY[this.#tried / STORY_EVERY - 1] : undefined;
-      if (step === undefined) await this.#transact(chooseDeed(this.#below));
-      else await this.#transact({ weight: 0, act: (client) => leadStory(client, step) });
+      await this.#transact(step === undefined ? chooseAct(this.#below) : (client) => leadStory(client, step));
       this.#tried += 1;
       await sleep(PAUSE_MS, undefined, { signal: this.#stopping.signal }).catch(() => {});
     }
   }
 
-  async #transact(deed: Deed): Promise<void> {
+  async #transact(act: Act): Promise<void> {
     await this.#client.query('begin');
-    const end = await deed.act(this.#client, this.#below);
+    const end = await act(this.#client, this.#below);
     await this.#client.query(end === 'commit' ? 'commit' : 'rollback');
     if (end === 'commit') this.#committed += 1;
   }
@@ -78,7 +79,7 @@ export class Writer {
 
 async function leadStory(client: pg.Client, status: (typeof STORY)[number]): Promise<'commit'> {
   await client.query(
-    `update orders set status = $1, delivered_at = case when $1 = 'delivered' then clock_timestamp() else delivered_at end where id = $2`,
+    `update orders set status = $1::order_status, delivered_at = case when $1::order_status = 'delivered' then clock_timestamp() else delivered_at end where id = $2`,
     [status, STORY_ORDER],
   );
   return 'commit';
@@ -103,10 +104,10 @@ const DEEDS: readonly Deed[] = [
 
 const TOTAL_WEIGHT = DEEDS.reduce((sum, deed) => sum + deed.weight, 0);
 
-function chooseDeed(below: Numbers): Deed {
+function chooseAct(below: Numbers): Act {
   let left = below(TOTAL_WEIGHT);
   for (const deed of DEEDS) {
-    if (left < deed.weight) return deed;
+    if (left < deed.weight) return deed.act;
     left -= deed.weight;
   }
   throw new Error('the weights do not add up');

@@ -8,7 +8,8 @@ import type { SnapshotMark, TargetTable } from './target-table.js';
  * a call that resolves has committed. Arguments are cloneable, as they may cross a thread.
  */
 export interface DestinationWriter {
-  readFacts(): Promise<DestinationFacts>;
+  /** @param options busyWaitMs: how long to wait for a file that another process holds, instead of the usual time */
+  readFacts(options?: { readonly busyWaitMs: number }): Promise<DestinationFacts>;
 
   /** Prepares an empty load table beside the target; leftovers of an earlier, unfinished load are removed. */
   beginLoad(load: BeginLoad): Promise<void>;

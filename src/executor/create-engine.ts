@@ -104,6 +104,7 @@ export function createEngine(deps: EngineDeps): Engine {
                 state: sourceState,
                 only,
                 force: request.force || request.untilCaughtUp,
+                untilCaughtUp: request.untilCaughtUp,
               },
               { connections, destination: await destinations.get(sourceState.destination), clock, onEvent },
               signal,

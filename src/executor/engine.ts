@@ -89,7 +89,8 @@ export interface TableStatus {
   readonly method: string;
   readonly output: string;
   /** pending: no load yet; loading is only seen from within the process that loads. */
-  readonly phase: 'pending' | 'live' | 'needs_load' | 'failed' | 'disabled' | 'paused';
+  /** unknown: the destination could not be read. */
+  readonly phase: 'pending' | 'live' | 'needs_load' | 'failed' | 'disabled' | 'paused' | 'unknown';
   readonly phaseReason: string | null;
   readonly rows: number | null;
   readonly asOf: string | null;
@@ -117,6 +118,8 @@ export interface SourceStatus {
   } | null;
   /** Why the server could not be asked; null when it was. */
   readonly unreachable: PlainError | null;
+  /** Why the destination could not be asked (a reader holds the file, say); null when it was. */
+  readonly destinationTrouble: PlainError | null;
   readonly tables: readonly TableStatus[];
 }
 

@@ -9,6 +9,9 @@ import type { Destinations } from './destinations.js';
 import type { SourceStatus, TableStatus } from './engine.js';
 import { connectionOf, type SourceConnections } from './source-connections.js';
 
+/** A status that is asked for while somebody writes the file need not wait for the end of a batch. */
+const BUSY_WAIT_MS = 2_000;
+
 /** What every applied source and table is at: the state joined with the destination's facts and the server's slots. */
 export async function sourceStatuses(
   config: Config,
@@ -17,11 +20,16 @@ export async function sourceStatuses(
   signal: AbortSignal,
 ): Promise<SourceStatus[]> {
   const facts = new Map<string, DestinationFacts>();
-  for (const source of Object.values(state?.sources ?? {})) {
-    if (facts.has(source.destination) || config.destinations[source.destination] === undefined) continue;
-    const destination = await deps.destinations.get(source.destination);
-    facts.set(source.destination, await destination.writer.readFacts());
-    await destination.writer.release();
+  const troubles = new Map<string, PlainError>();
+  for (const name of new Set(Object.values(state?.sources ?? {}).map((source) => source.destination))) {
+    if (config.destinations[name] === undefined) continue;
+    try {
+      const { writer } = await deps.destinations.get(name);
+      facts.set(name, await writer.readFacts({ busyWaitMs: BUSY_WAIT_MS }));
+      await writer.release();
+    } catch (error) {
+      troubles.set(name, toPlain(asSluiceError(error)));
+    }
   }
   return Promise.all(
     Object.entries(state?.sources ?? {}).map(async ([name, source]) => {
@@ -46,12 +54,13 @@ export async function sourceStatuses(
                 confirmedLsn: stream?.confirmedLsn ?? source.slot.created_lsn,
               },
         unreachable,
+        destinationTrouble: troubles.get(source.destination) ?? null,
         tables: Object.entries(source.tables)
           .sort(([a], [b]) => a.localeCompare(b))
           .map(([key, table]) => {
             const address = `${name}:${key}`;
             const tableFacts = destination?.tables.find((t) => t.address === address) ?? null;
-            return tableStatus(address, table, tableFacts, stream);
+            return tableStatus(address, table, tableFacts, destination !== null, stream);
           }),
       };
     }),
@@ -79,9 +88,10 @@ function tableStatus(
   address: string,
   table: TableState,
   facts: TableFacts | null,
+  asked: boolean,
   stream: { readonly confirmedLsn: string; readonly confirmedAt: string } | null,
 ): TableStatus {
-  const { phase, reason } = phaseOf(table, facts);
+  const { phase, reason } = phaseOf(table, facts, asked);
   // A quiet cdc table is as fresh as its stream: everything committed until then was looked at.
   const follows = table.method === 'cdc' && phase === 'live' && stream !== null ? stream : null;
   return {
@@ -102,11 +112,16 @@ function tableStatus(
   };
 }
 
-function phaseOf(table: TableState, facts: TableFacts | null): { phase: TableStatus['phase']; reason: string | null } {
+function phaseOf(
+  table: TableState,
+  facts: TableFacts | null,
+  asked: boolean,
+): { phase: TableStatus['phase']; reason: string | null } {
   if (!table.enabled) return { phase: 'disabled', reason: 'enabled: false' };
   if (table.paused) return { phase: 'paused', reason: null };
   if (facts?.lastError !== null && facts?.lastError !== undefined)
     return { phase: 'failed', reason: facts.lastError.message };
+  if (!asked) return { phase: 'unknown', reason: 'the destination could not be read' };
   if (facts === null || facts.loadedGeneration === 0) return { phase: 'pending', reason: table.generation_reason };
   if (facts.loadedGeneration < table.generation) return { phase: 'needs_load', reason: table.generation_reason };
   if (facts.resnapshotReason !== null) return { phase: 'needs_load', reason: facts.resnapshotReason };

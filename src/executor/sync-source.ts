@@ -32,6 +32,8 @@ export interface SyncSourceRequest {
   /** `schema.table` to sync; null: what is due. */
   readonly only: string | null;
   readonly force: boolean;
+  /** Everything that was committed before the call has to land, asynchronous commits included. */
+  readonly untilCaughtUp: boolean;
 }
 
 export interface SyncSourceDeps {
@@ -179,6 +181,7 @@ class SourceSync {
       position.start,
     );
     this.#stream = stream;
+    if (this.#request.untilCaughtUp) await flushWal(control, this.#signal);
     const target = await currentWalFlushLsn(control, this.#signal);
     await this.#loadWaiting(control, stream, tables, target);
     await stream.catchUp(target, this.#signal);
@@ -405,6 +408,20 @@ function firstWhere(plan: TablePlan, upper: string | null): string | null {
   const cursor = cursorColumn(plan).name;
   const unset = `"${cursor.replaceAll('"', '""')}" IS NULL`;
   return upper === null ? unset : `(${cursorWhere(plan, null, upper)}) OR ${unset}`;
+}
+
+/**
+ * Commits with synchronous_commit = off reach the disk some time after they returned, and only what is on disk is
+ * decoded. A transactional message is a commit of our own that takes everything before it along.
+ */
+async function flushWal(control: SourceConnection, signal: AbortSignal): Promise<void> {
+  try {
+    await control.query('SET synchronous_commit = on', [], signal);
+    await control.query("SELECT pg_catalog.pg_logical_emit_message(true, 'sluice', 'flush')", [], signal);
+  } catch (error) {
+    // A role that may not write simply sees what has been flushed already.
+    if (!(error instanceof SluiceError) || error.code !== 'PRIVILEGE_MISSING') throw error;
+  }
 }
 
 /** Trouble that no other table of the source would be spared. */

@@ -6,6 +6,7 @@ import type { SourceState } from '../state/state.js';
 import type { Blocker, Change, Notice, SettingChange } from './change.js';
 import { NO_COST } from './cost.js';
 import type { Gap } from './load-order.js';
+import { dropPublicationChange, isOurs } from './publication-end.js';
 import { leavesOf } from './suitability.js';
 
 export interface PublicationInput {
@@ -72,6 +73,17 @@ export function unpublishedTables(
   return [...input.streamed].flatMap(([key, table]) =>
     table === null || isPublished(publication, table, input.catalog.tables) ? [] : [{ key, table }],
   );
+}
+
+/**
+ * A publication of ours under a name that the file no longer has. It goes before the new one is made: once the state
+ * holds the new name, nothing would know of the old one.
+ */
+export function planOldPublication({ source, state, catalog }: PublicationInput): readonly Change[] {
+  const old = state?.publication ?? null;
+  if (old === null || old === source.cdc.publication || !isOurs(state)) return [];
+  const reason = `the publication is ${source.cdc.publication} now`;
+  return [dropPublicationChange(`${source.name}:publication`, old, reason, catalog, state)];
 }
 
 /** CREATE PUBLICATION for all streamed tables. */

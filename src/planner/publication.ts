@@ -1,95 +1,137 @@
-import type { SourceConfig } from '../config/config.js';
 import { formatTableKey } from '../config/table-key.js';
-import type { ObservedPublication, ObservedSource, ObservedTable } from '../source/catalog-model.js';
+import type { ObservedPublication, ObservedSource } from '../source/catalog-model.js';
 import {
   addPublicationTablesSql,
-  createPublicationSql,
   removePublicationTablesSql,
   setPublicationOptionsSql,
 } from '../source/publication-sql.js';
-import { quoteIdentifier, quoteQualified } from '../source/sql-identifier.js';
-import type { SourceState } from '../state/state.js';
-import type { Blocker, Change, Notice, SettingChange } from './change.js';
+import { quoteIdentifier } from '../source/sql-identifier.js';
+import type { Blocker, Change, Loads } from './change.js';
 import { NO_COST } from './cost.js';
 import { type Gap, loadsOf } from './load-order.js';
-import { leavesOf } from './suitability.js';
+import {
+  createPublicationChange,
+  findPublication,
+  isPublished,
+  type Mending,
+  NOTHING_TO_PUBLISH,
+  narrowedBlockers,
+  ownershipBlockers,
+  type PublicationInput,
+  type PublicationPlan,
+  planOldPublication,
+  settingsToMend,
+  unpublishedTables,
+} from './publication-check.js';
+import { dropPublicationChange, isOurs } from './publication-end.js';
+import { planSelfManagedPublication } from './self-managed-publication.js';
 
 /** What has to happen to the publication so that it carries exactly the streamed tables. */
 export function planPublication(input: PublicationInput): PublicationPlan {
-  return input.source.cdc.management === 'managed' ? planManaged(input) : planSelfManaged(input);
+  return input.source.cdc.management === 'managed' ? planManaged(input) : planSelfManagedPublication(input);
 }
 
 function planManaged(input: PublicationInput): PublicationPlan {
   const { source, state, catalog, streamed } = input;
   const name = source.cdc.publication;
   const address = `${source.name}:publication`;
-  const renamed = state?.publication != null && state.publication !== name ? state.publication : null;
-  // A self-managed one stays its owner's, whatever the new one is called.
-  const oursByOldName = renamed !== null && state?.publication_tables.length !== 0;
-  const drop = oursByOldName
-    ? [dropChange(address, renamed, `the publication is called ${name} now`, catalog, state)]
-    : [];
+  const drop = planOldPublication(input);
   if (streamed.size === 0) {
-    const ours = renamed === null && state?.publication != null && state.publication_tables.length > 0;
-    const end = ours ? [dropChange(address, name, 'no table is streamed any more', catalog, state)] : drop;
-    return { ...NOTHING, end };
+    const ours = isOurs(state) && state?.publication === name;
+    const end = ours ? [dropPublicationChange(address, name, 'no table is streamed any more', catalog, state)] : drop;
+    return { ...NOTHING_TO_PUBLISH, end };
   }
-  const renamedCause = renamed === null ? null : `the publication is ${name} now, it was ${renamed}`;
-  const publication = find(catalog, name);
+  const known = state?.publication ?? null;
+  const renamed = known !== null && known !== name ? `the publication is ${name} now, it was ${known}` : null;
+  const publication = findPublication(catalog, name);
   if (publication === undefined) {
-    const lost = renamed === null && state?.publication != null;
-    const cause = lost ? `publication ${name} is gone from the server` : 'the stream needs a publication';
+    const cause = known === name ? `publication ${name} is gone from the server` : 'the stream needs a publication';
     return {
-      ...NOTHING,
+      ...NOTHING_TO_PUBLISH,
       drop,
-      make: [createChange(address, name, [...streamed.keys()], known(streamed), cause, false)],
-      fresh: renamedCause ?? cause,
+      make: [createPublicationChange(address, input, renamed ?? cause, false)],
+      fresh: renamed ?? cause,
       blockers: createBlockers(address, input),
     };
   }
-  const tracked = state?.publication === name;
-  const own = publication.ownedByCurrentUser || catalog.server.isSuperuser;
-  const missing = [...streamed].flatMap(([key, table]) =>
-    table === null || isPublished(publication, table, catalog.tables) ? [] : [{ key, table }],
-  );
-  const recorded = new Set(tracked ? state.publication_tables : []);
-  const unrecorded = [...streamed.keys()].filter((key) => !recorded.has(key));
+  const missing = unpublishedTables(publication, input);
   const gaps = new Map<string, Gap>();
   for (const { key } of missing) {
     if (input.continuing.has(key))
       gaps.set(key, gap(`it was missing from publication ${name}, so changes were not sent`));
   }
-  const make: Change[] = [];
-  const notices: Notice[] = [];
-  const addSql =
-    missing.length === 0
-      ? ''
-      : addPublicationTablesSql(
-          name,
-          missing.map(({ table }) => table),
-        );
-  if (!tracked) {
-    make.push({
-      action: 'create_publication',
-      address,
-      destructive: false,
-      reason: `publication ${name} exists and is ours to alter: it is taken over`,
-      cost: NO_COST,
-      details: {
-        publication: name,
-        tables: [...streamed.keys()].sort(),
-        sql: addSql,
-        self_managed: false,
-        adopted: true,
-      },
-    });
-    notices.push({
-      address,
-      message: `publication ${name} exists already and is taken over; tables in it that are not in this file stay`,
-    });
-  } else if (missing.length > 0 || unrecorded.length > 0) {
-    const tables = [...new Set([...missing.map(({ key }) => key), ...unrecorded])].sort();
-    make.push({
+  const settings = settingsToMend(publication, input);
+  for (const key of settings?.gaps ?? []) {
+    if (!gaps.has(key)) gaps.set(key, gap(`publication ${name} did not send all its changes`));
+  }
+  const recorded = known === name ? new Set(state?.publication_tables) : null;
+  const members =
+    recorded === null
+      ? [adoptChange(address, input, missing)]
+      : addChanges(address, input, missing, recorded, loadsOf(gaps.keys(), input.generation));
+  const make = [...members, ...(settings === null ? [] : [settingsChange(address, input, settings)])];
+  const leaving = [...(recorded ?? [])].filter((key) => !streamed.has(key)).sort();
+  const remove = leaving.length === 0 ? [] : [removeChange(address, publication, leaving, catalog)];
+  const own = publication.ownedByCurrentUser || catalog.server.isSuperuser;
+  const alters = [...make, ...remove].some((change) => 'sql' in change.details && change.details.sql !== '');
+  return {
+    drop,
+    make,
+    remove,
+    end: [],
+    fresh: renamed,
+    gaps,
+    blockers: [
+      ...(alters && !own ? [foreignPublication(address, publication, catalog)] : []),
+      ...ownershipBlockers(source.name, missing, catalog),
+      ...narrowedBlockers(source.name, publication, input),
+    ],
+    notices:
+      recorded === null
+        ? [
+            {
+              address,
+              message: `publication ${name} exists already and is taken over; tables in it that are not in this file stay`,
+            },
+          ]
+        : [],
+  };
+}
+
+type Unpublished = ReturnType<typeof unpublishedTables>;
+
+function adoptChange(address: string, input: PublicationInput, missing: Unpublished): Change {
+  const { publication } = input.source.cdc;
+  return {
+    action: 'create_publication',
+    address,
+    destructive: false,
+    reason: `publication ${publication} exists and is ours to alter: it is taken over`,
+    cost: NO_COST,
+    details: {
+      publication,
+      tables: [...input.streamed.keys()].sort(),
+      sql: addSql(publication, missing),
+      self_managed: false,
+      adopted: true,
+    },
+  };
+}
+
+/** Tables to add, and those that are members already and not yet recorded as ours. */
+function addChanges(
+  address: string,
+  input: PublicationInput,
+  missing: Unpublished,
+  recorded: ReadonlySet<string>,
+  loads: Loads,
+): Change[] {
+  const { publication } = input.source.cdc;
+  const unrecorded = [...input.streamed.keys()].filter((key) => !recorded.has(key));
+  const tables = [...new Set([...missing.map(({ key }) => key), ...unrecorded])].sort();
+  if (tables.length === 0) return [];
+  return [
+    {
       action: 'add_publication_tables',
       address,
       destructive: false,
@@ -99,69 +141,45 @@ function planManaged(input: PublicationInput): PublicationPlan {
           : 'the stream carries these tables from now on',
       cost: NO_COST,
       details: {
-        publication: name,
+        publication,
         tables,
-        sql: addSql,
+        sql: addSql(publication, missing),
         self_managed: false,
-        loads: loadsOf(gaps.keys(), input.generation),
+        loads: Object.fromEntries(Object.entries(loads).filter(([key]) => tables.includes(key))),
       },
-    });
-  }
-  const settings = settingsToMend(publication, input);
-  if (settings !== null) {
-    for (const key of settings.gaps)
-      if (!gaps.has(key)) gaps.set(key, gap(`publication ${name} did not send all its changes`));
-    make.push({
-      action: 'update_settings',
-      address,
-      destructive: false,
-      reason: `publication ${name} does not send all changes`,
-      cost: NO_COST,
-      details: {
-        settings: settings.changes,
-        sql: setPublicationOptionsSql(name),
-        loads: loadsOf(settings.gaps, input.generation),
-        source: null,
-        table_fields: null,
-      },
-    });
-  }
-  const leaving = [...recorded].filter((key) => !streamed.has(key)).sort();
-  const remove = leaving.length === 0 ? [] : [removeChange(address, publication, leaving, catalog)];
-  const alters = [...make, ...remove].some((change) => 'sql' in change.details && change.details.sql !== '');
-  const blockers = [
-    ...(alters && !own ? [foreignPublication(address, publication, catalog)] : []),
-    ...ownershipBlockers(source.name, missing, catalog),
-    ...narrowedBlockers(source.name, publication, input),
+    },
   ];
-  return { drop, make, remove, end: [], fresh: tracked ? null : renamedCause, gaps, blockers, notices };
+}
+
+function settingsChange(address: string, input: PublicationInput, settings: Mending): Change {
+  const { publication } = input.source.cdc;
+  return {
+    action: 'update_settings',
+    address,
+    destructive: false,
+    reason: `publication ${publication} does not send all changes`,
+    cost: NO_COST,
+    details: {
+      settings: settings.changes,
+      sql: setPublicationOptionsSql(publication),
+      loads: loadsOf(settings.gaps, input.generation),
+      source: null,
+      table_fields: null,
+    },
+  };
+}
+
+function addSql(publication: string, missing: Unpublished): string {
+  return missing.length === 0
+    ? ''
+    : addPublicationTablesSql(
+        publication,
+        missing.map(({ table }) => table),
+      );
 }
 
 function gap(cause: string): Gap {
   return { cause, consented: false };
-}
-
-/** Dropping is destructive: nobody who reads from it can go on, Sluice or not. */
-function dropChange(
-  address: string,
-  publication: string,
-  reason: string,
-  catalog: ObservedSource | null,
-  state: SourceState | null,
-): Change {
-  const ours = new Set(state?.publication_tables);
-  const foreign = (catalog === null ? undefined : find(catalog, publication))?.tables
-    .map((table) => tableKeyOf(table, catalog))
-    .filter((key) => !ours.has(key));
-  const others = foreign === undefined || foreign.length === 0 ? '' : `; it also holds ${foreign.join(', ')}`;
-  return {
-    action: 'drop_publication',
-    address,
-    destructive: true,
-    reason: `${reason}${others}`,
-    cost: NO_COST,
-    details: { publication },
-  };
 }
 
 function removeChange(
@@ -200,18 +218,6 @@ function foreignPublication(address: string, publication: ObservedPublication, c
   };
 }
 
-/** A member as the state names it: a leaf that stands for its root counts as the root. */
-function tableKeyOf(member: ObservedPublication['tables'][number], catalog: ObservedSource | null): string {
-  const leaf = catalog?.tables.find((table) => table.oid === member.oid);
-  const root = catalog?.tables.find((table) => table.oid === leaf?.partitionRootOid);
-  return formatTableKey((root ?? member).schema, (root ?? member).name);
-}
-
-/** The publication of a source that left the file; only what Sluice made. */
-export function planPublicationEnd(source: string, state: SourceState, catalog: ObservedSource): readonly Change[] {
-  if (state.management !== 'managed' || state.publication === null || state.publication_tables.length === 0) return [];
-  return [dropChange(`${source}:publication`, state.publication, 'the source left the file', catalog, state)];
-}
 function createBlockers(address: string, input: PublicationInput): Blocker[] {
   const { server } = input.catalog;
   const tables = [...input.streamed].flatMap(([key, table]) => (table === null ? [] : [{ key, table }]));

@@ -6,10 +6,12 @@ import { NO_COST } from './cost.js';
 import {
   createPublicationChange,
   findPublication,
+  isPublished,
   NOTHING_TO_PUBLISH,
   narrowedBlockers,
   type PublicationInput,
   type PublicationPlan,
+  planOldPublication,
   settingsToMend,
   unpublishedTables,
 } from './publication-check.js';
@@ -22,21 +24,16 @@ export function planSelfManagedPublication(input: PublicationInput): Publication
   const { source, state, catalog, streamed } = input;
   const name = source.cdc.publication;
   const address = `${source.name}:publication`;
-  if (streamed.size === 0) return NOTHING_TO_PUBLISH;
+  if (streamed.size === 0) return { ...NOTHING_TO_PUBLISH, end: planOldPublication(input) };
   const renamed = state?.publication != null && state.publication !== name;
   const fresh = renamed ? `the publication is ${name} now, it was ${state.publication}` : null;
+  const drop = planOldPublication(input);
   const publication = findPublication(catalog, name);
   if (publication === undefined) {
-    const change = createChange(
-      address,
-      name,
-      [...streamed.keys()],
-      known(streamed),
-      `publication ${name} does not exist`,
-      true,
-    );
+    const change = createPublicationChange(address, input, `publication ${name} does not exist`, true);
     return {
       ...NOTHING_TO_PUBLISH,
+      drop,
       make: [change],
       fresh,
       blockers: [
@@ -51,9 +48,7 @@ export function planSelfManagedPublication(input: PublicationInput): Publication
   }
   const make: Change[] = [];
   const blockers: Blocker[] = [];
-  const missing = [...streamed].flatMap(([key, table]) =>
-    table === null || isPublished(publication, table, catalog.tables) ? [] : [{ key, table }],
-  );
+  const missing = unpublishedTables(publication, input);
   if (missing.length > 0) {
     const tables = missing.map(({ key }) => key).sort();
     const sql = addPublicationTablesSql(
@@ -98,7 +93,7 @@ export function planSelfManagedPublication(input: PublicationInput): Publication
         address,
         message: `publication ${name} still holds ${key}, which is not streamed any more`,
       }));
-  return { ...NOTHING_TO_PUBLISH, make, fresh, blockers, notices };
+  return { ...NOTHING_TO_PUBLISH, drop, make, fresh, blockers, notices };
 }
 
 function isMember(publication: ObservedPublication, key: string, catalog: ObservedSource): boolean {

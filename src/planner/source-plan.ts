@@ -12,7 +12,8 @@ import { createTable, diffTable, reloadHeldTable, type TableContext } from './di
 import { compareIdentity, sourceIdentity } from './identity.js';
 import { type Gap, loadsOf, nextGeneration } from './load-order.js';
 import type { Observed } from './observed.js';
-import { planPublication, planPublicationEnd } from './publication.js';
+import { planPublication } from './publication.js';
+import { planPublicationEnd } from './publication-end.js';
 import { disableTable, forgetTable, removeTable } from './removal.js';
 import { type Resolution, resolveTables } from './resolve.js';
 import { dropSlotSql, planSlot, planSlotEnd } from './slot.js';

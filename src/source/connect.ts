@@ -4,6 +4,7 @@ import type { ConnectionOptions } from 'node:tls';
 import pg from 'pg';
 import type { ConnectionConfig } from '../config/config.js';
 import { SluiceError } from '../error/sluice-error.js';
+import { cancelRequestFor } from './cancel-request.js';
 import { type SourcePlace, sourceError, sqlState, timedOut } from './errors.js';
 import { applicationName, sessionSql } from './session.js';
 import {
@@ -128,7 +129,7 @@ class Session implements SourceConnection {
   /** What ended the session; null while it lives. */
   #lost: SluiceError | null = null;
   #onLost: ((error: SluiceError) => void) | null = null;
-  #cancelKey: Uint8Array | null = null;
+  #cancelRequest: Uint8Array | null = null;
   backendPid = 0;
   versionNum = 0;
 
@@ -179,10 +180,9 @@ class Session implements SourceConnection {
     readonly signal: AbortSignal,
   ) {
     client.connection.on('backendKeyData', (key: unknown) => {
-      if (isKeyData(key)) {
-        this.backendPid = key.processID;
-        this.#cancelKey = cancelRequest(key.processID, key.secretKey);
-      }
+      const cancel = cancelRequestFor(key);
+      this.backendPid = cancel?.backendPid ?? 0;
+      this.#cancelRequest = cancel?.request ?? null;
     });
     client.on('error', (error) => this.#lose(error));
     client.on('end', () => this.#lose(null));
@@ -231,7 +231,7 @@ class Session implements SourceConnection {
   }
 
   async cancel(): Promise<void> {
-    const request = this.#cancelKey;
+    const request = this.#cancelRequest;
     if (request === null || this.#lost !== null) return;
     const patience = new AbortController();
     this.sleep(CANCEL_PATIENCE_MS, patience.signal).then(
@@ -325,25 +325,4 @@ function passwordFor(target: ConnectTarget): string {
     message: `the server asks for the password of "${target.user}", and connections.${target.name} has none`,
     hint: `add to the connection: password: { env: NAME_OF_A_VARIABLE }`,
   });
-}
-
-function isKeyData(value: unknown): value is { processID: number; secretKey: number } {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'processID' in value &&
-    typeof value.processID === 'number' &&
-    'secretKey' in value &&
-    typeof value.secretKey === 'number'
-  );
-}
-
-/** CancelRequest: length 16, the code 1234 5678, process and key of the session. */
-function cancelRequest(processId: number, secretKey: number): Uint8Array {
-  const request = Buffer.alloc(16);
-  request.writeInt32BE(16, 0);
-  request.writeInt32BE(80_877_102, 4);
-  request.writeInt32BE(processId, 8);
-  request.writeInt32BE(secretKey, 12);
-  return request;
 }

@@ -84,8 +84,8 @@ alter role "sluice" with replication;
 -- The role may read the tables.
 grant usage on schema "public" to "sluice";
 grant select on table
-  "public"."countries",
   "public"."odd""; drop table x; --",
+  "public"."countries",
   "public"."users"
   to "sluice";
 

@@ -60,6 +60,7 @@ const STATUS: StatusReport = {
         confirmedLsn: '0/16B3748',
       },
       unreachable: null,
+      destinationTrouble: null,
       tables: [USERS, CLICKS],
     },
   ],

@@ -39,6 +39,10 @@ function sourceText(source: SourceStatus, page: Page): string {
     lines.push(`  ${page.paint('red', 'unreachable')}  ${errorSummary(source.unreachable)}`);
     if (source.unreachable.hint !== undefined) lines.push(`  hint: ${source.unreachable.hint}`);
   }
+  if (source.destinationTrouble !== null) {
+    lines.push(`  ${page.paint('yellow', 'waiting')}  ${errorSummary(source.destinationTrouble)}`);
+    if (source.destinationTrouble.hint !== undefined) lines.push(`  hint: ${source.destinationTrouble.hint}`);
+  }
   if (source.slot !== null) lines.push(`  ${slotText(source.slot, page.paint)}`);
   const rows = table(
     COLUMNS,
@@ -98,6 +102,7 @@ export function paintPhase(phase: TableStatus['phase'], paint: Paint): string {
       return paint('yellow', phase);
     case 'disabled':
     case 'paused':
+    case 'unknown':
       return paint('dim', phase);
   }
 }

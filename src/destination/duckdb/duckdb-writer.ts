@@ -15,7 +15,7 @@ export async function openDuckDbWriter(
   const { call } = thread;
   await call.configure(settings);
   return {
-    readFacts: () => call.readFacts(undefined),
+    readFacts: (options) => call.readFacts(options ?? null),
     beginLoad: (load) => call.beginLoad(load, [load.channel.port]),
     continueLoad: (address) => call.continueLoad(address),
     loadRejected: (load) => call.loadRejected(load, [load.channel.port]),

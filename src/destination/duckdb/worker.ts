@@ -37,9 +37,9 @@ let session: DuckDbSession | null = null;
 const loads = new Map<string, RunningLoad>();
 const page = new StagedPage();
 
-async function opened(): Promise<DuckDbSession> {
+async function opened(limits: { busyWaitMs: number } | null = null): Promise<DuckDbSession> {
   if (settings === null) throw new SluiceError({ code: 'INTERNAL', message: 'the DuckDB thread was not configured' });
-  session ??= await DuckDbSession.open(settings, (what) => emitEvent({ kind: 'waiting', what }));
+  session ??= await DuckDbSession.open({ ...settings, ...limits }, (what) => emitEvent({ kind: 'waiting', what }));
   return session;
 }
 
@@ -60,10 +60,10 @@ const surface = {
     settings = next;
   },
 
-  async readFacts(): Promise<DestinationFacts> {
+  async readFacts(limits: { busyWaitMs: number } | null): Promise<DestinationFacts> {
     if (session === null && settings !== null && (await stat(settings.path).catch(() => null)) === null)
       return NO_FACTS;
-    return readFacts(await opened());
+    return readFacts(await opened(limits));
   },
 
   async beginLoad(begin: BeginLoad): Promise<void> {

@@ -1,0 +1,103 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type pg from 'pg';
+import { formatBytes, formatCount, formatDuration } from '../../src/cli/view/quantity.js';
+import { type Column, table } from '../../src/cli/view/table.js';
+import type { Cli } from './cli.js';
+import { readStatus, readSync, type StatusAt, type SyncDone } from './report.js';
+import type { Screen } from './screen.js';
+import { countRows } from './shop.js';
+import type { Writer } from './writer.js';
+
+const REDRAW_MS = 250;
+const PAUSE_BETWEEN_SYNCS_MS = 700;
+
+const COLUMNS: readonly Column[] = [
+  { title: 'TABLE' },
+  { title: 'POSTGRES', align: 'right' },
+  { title: 'DUCKDB', align: 'right' },
+  { title: 'BEHIND', align: 'right' },
+];
+
+export interface LiveDeps {
+  readonly cli: Cli;
+  readonly shop: pg.Client;
+  readonly writer: Writer;
+  readonly screen: Screen;
+}
+
+interface Round {
+  readonly number: number;
+  readonly sync: SyncDone;
+  readonly status: StatusAt;
+}
+
+/**
+ * Syncs again and again for about so long. A terminal shows a table that is redrawn in place, more often than there are
+ * syncs, so that one sees Postgres run ahead and DuckDB follow; anything else gets a line after each sync.
+ */
+export async function watchInStep(deps: LiveDeps, durationMs: number, signal: AbortSignal): Promise<void> {
+  const { screen } = deps;
+  const until = performance.now() + durationMs;
+  let round: Round = {
+    number: 0,
+    sync: { changes: 0, transactions: 0 },
+    status: readStatus(await deps.cli.read('status')),
+  };
+  const ended = new AbortController();
+  const drawing = screen.isTty ? redraw(deps, () => round, ended.signal) : Promise.resolve();
+  const syncing = (async () => {
+    try {
+      while (performance.now() < until) {
+        const sync = readSync(await deps.cli.read('sync'));
+        round = { number: round.number + 1, sync, status: readStatus(await deps.cli.read('status')) };
+        if (!screen.isTty) screen.quote(lineOf(round, await countRows(deps.shop)));
+        await sleep(PAUSE_BETWEEN_SYNCS_MS, undefined, { signal });
+      }
+    } finally {
+      ended.abort();
+    }
+  })();
+  await Promise.all([syncing, drawing]);
+}
+
+async function redraw(deps: LiveDeps, latest: () => Round, ended: AbortSignal): Promise<void> {
+  try {
+    while (!ended.aborted) {
+      const counts = await countRows(deps.shop);
+      deps.screen.live(tableOf(latest(), counts, deps));
+      await sleep(REDRAW_MS, undefined, { signal: ended }).catch(() => {});
+    }
+  } finally {
+    deps.screen.endLive();
+  }
+}
+
+function tableOf({ number, sync, status }: Round, counts: ReadonlyMap<string, number>, deps: LiveDeps): string {
+  const rows = status.tables.map((each) => [
+    each.table,
+    formatCount(counts.get(each.table) ?? null),
+    formatCount(each.rows),
+    behind(each.asOf),
+  ]);
+  const last = number === 0 ? 'the first sync is under way' : `sync ${number} brought ${broughtBy(sync)}`;
+  const slot = `the slot holds back ${formatBytes(status.retainedWalBytes)} of WAL`;
+  const written = `${formatCount(deps.writer.committed)} transactions written so far`;
+  const text = `${table(COLUMNS, rows, deps.screen.paint)}${deps.screen.paint('dim', `${last}; ${slot}; ${written}`)}`;
+  return text.replace(/^(?=.)/gm, '  ');
+}
+
+/** Rows in DuckDB of rows in Postgres, table by table. */
+function lineOf({ number, sync, status }: Round, counts: ReadonlyMap<string, number>): string {
+  const tables = status.tables.map((each) => `${each.table} ${each.rows}/${counts.get(each.table) ?? '?'}`).join('  ');
+  const oldest = new Date(Math.min(...status.tables.map((each) => each.asOf.getTime())));
+  return `sync ${number}: ${tables}  (${broughtBy(sync)}, at most ${behind(oldest)} behind)`;
+}
+
+function broughtBy(sync: SyncDone): string {
+  return `${formatCount(sync.changes)} changes of ${formatCount(sync.transactions)} transactions`;
+}
+
+/** How old the destination's view of a table is. */
+function behind(asOf: Date): string {
+  return formatDuration(Math.max(0, Date.now() - asOf.getTime()));
+}
