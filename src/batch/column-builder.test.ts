@@ -51,7 +51,9 @@ describe('a builder is used again after build', () => {
       const batch = index + 1;
       const range = Array.from({ length: rows }, (_, row) => row);
       expect(numbersOf(built.words)).toEqual(range.map((row) => (row === batch ? null : batch * -1e12 + row)));
-      expect(textsOf(built.texts)).toEqual(range.map((row) => (row === batch ? null : `${batch}-${row}-${'x'.repeat(row % 60)}`)));
+      expect(textsOf(built.texts)).toEqual(
+        range.map((row) => (row === batch ? null : `${batch}-${row}-${'x'.repeat(row % 60)}`)),
+      );
     }
   });
 });

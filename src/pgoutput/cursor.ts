@@ -61,7 +61,8 @@ export class Cursor {
   /** A copy of that many bytes. */
   slice(length: number): Uint8Array {
     const from = this.step(length);
-    return this.bytes.slice(from, from + length);
+    // Buffer's own slice() would be a view.
+    return new Uint8Array(this.bytes.subarray(from, from + length));
   }
 
   /** @throws SluiceError PROTOCOL_VIOLATION when bytes are left */

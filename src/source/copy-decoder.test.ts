@@ -8,7 +8,11 @@ import { CopyTableDecoder, type DecodedColumn } from './copy-decoder.js';
 const COLUMNS: readonly DecodedColumn[] = [
   decodedColumn('id', observedType('int4'), { kind: 'int32' }),
   decodedColumn('note', observedType('text'), { kind: 'varchar' }),
-  decodedColumn('price', observedType('numeric', { typmod: numericTypmod(4, 0) }), { kind: 'decimal', precision: 4, scale: 0 }),
+  decodedColumn('price', observedType('numeric', { typmod: numericTypmod(4, 0) }), {
+    kind: 'decimal',
+    precision: 4,
+    scale: 0,
+  }),
 ];
 const NAN = new Wire().int16(0).int16(0).int16(0xc000).int16(0).build();
 const SEVEN = new Wire().int16(1).int16(0).int16(0).int16(0).int16(7).build();
@@ -23,13 +27,21 @@ function decode(rows: readonly (readonly WireValue[])[], limits: { maxRows: numb
 }
 
 describe('rows become batches', () => {
-  const rows = Array.from({ length: 10 }, (_, i): WireValue[] => [int4(i), i % 4 === 0 ? null : `note ${i}`, i === 5 ? NAN : SEVEN]);
+  const rows = Array.from({ length: 10 }, (_, i): WireValue[] => [
+    int4(i),
+    i % 4 === 0 ? null : `note ${i}`,
+    i === 5 ? NAN : SEVEN,
+  ]);
 
   test.each([
     { name: 'one batch where the limits are far', limits: { maxRows: 100, maxBytes: 1e6 }, sizes: [10] },
     { name: 'full batches and the rest', limits: { maxRows: 4, maxBytes: 1e6 }, sizes: [4, 4, 2] },
     { name: 'no empty batch at the end', limits: { maxRows: 5, maxBytes: 1e6 }, sizes: [5, 5] },
-    { name: 'early for their bytes', limits: { maxRows: 100, maxBytes: 1 }, sizes: Array.from({ length: 10 }, () => 1) },
+    {
+      name: 'early for their bytes',
+      limits: { maxRows: 100, maxBytes: 1 },
+      sizes: Array.from({ length: 10 }, () => 1),
+    },
   ])('$name', ({ limits, sizes }) => {
     const { batches, result } = decode(rows, limits, 3);
     expect(batches.map((batch) => batch.numRows)).toEqual(sizes);
@@ -45,7 +57,10 @@ describe('rows become batches', () => {
 });
 
 test('an empty table gives no batch', () => {
-  expect(decode([], { maxRows: 10, maxBytes: 10 })).toEqual({ batches: [], result: { rows: 0, bytes: 0, rejected: [0, 0, 0] } });
+  expect(decode([], { maxRows: 10, maxBytes: 10 })).toEqual({
+    batches: [],
+    result: { rows: 0, bytes: 0, rejected: [0, 0, 0] },
+  });
 });
 
 test('a malformed value names its column', () => {

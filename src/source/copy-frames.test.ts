@@ -11,7 +11,15 @@ const STREAM = Buffer.concat([
   backendMessage('d', Buffer.from('second, longer')),
   backendMessage('c', Buffer.alloc(0)),
   backendMessage('C', new Wire().cString('COPY 2').build()),
-  errorResponse({ S: 'FEHLER', V: 'ERROR', C: '42501', M: 'kein Zugriff', D: 'ein Detail', H: 'ein Hinweis', W: 'irgendwo' }),
+  errorResponse({
+    S: 'FEHLER',
+    V: 'ERROR',
+    C: '42501',
+    M: 'kein Zugriff',
+    D: 'ein Detail',
+    H: 'ein Hinweis',
+    W: 'irgendwo',
+  }),
   backendMessage('Z', Buffer.from('E')),
 ]);
 
@@ -24,7 +32,17 @@ const EXPECTED = [
   ['data', 'second, longer'],
   ['done'],
   ['complete', 'COPY 2'],
-  ['error', { severity: 'ERROR', sqlState: '42501', message: 'kein Zugriff', detail: 'ein Detail', hint: 'ein Hinweis', where: 'irgendwo' }],
+  [
+    'error',
+    {
+      severity: 'ERROR',
+      sqlState: '42501',
+      message: 'kein Zugriff',
+      detail: 'ein Detail',
+      hint: 'ein Hinweis',
+      where: 'irgendwo',
+    },
+  ],
   ['ready', 'E'],
 ];
 
@@ -96,6 +114,8 @@ describe('what is no message of COPY is refused', () => {
     { name: 'an unknown status', bytes: backendMessage('Z', Buffer.from('?')), message: /unknown transaction status/ },
     { name: 'a cut CopyOutResponse', bytes: backendMessage('H', Buffer.alloc(1)), message: /cut CopyOutResponse/ },
   ])('$name', ({ bytes, message }) => {
-    expect(() => split([bytes])).toThrowError(expect.objectContaining({ code: 'PROTOCOL_VIOLATION', message: expect.stringMatching(message) }));
+    expect(() => split([bytes])).toThrowError(
+      expect.objectContaining({ code: 'PROTOCOL_VIOLATION', message: expect.stringMatching(message) }),
+    );
   });
 });

@@ -1,4 +1,4 @@
-import { SluiceError } from '../error/sluice-error.js';
+import type { SluiceError } from '../error/sluice-error.js';
 import type { SourceConnection } from './connect.js';
 import { CopyFrameSplitter, type ServerMessage } from './copy-frames.js';
 import { serverError } from './errors.js';
@@ -22,7 +22,12 @@ const HEADER_BYTES = 5;
  * @throws SluiceError of the server, of the sink, SOURCE_CONNECTION_LOST or PROTOCOL_VIOLATION
  * @see Postgres docs, "Message Flow", COPY Operations
  */
-export async function copyOut(connection: SourceConnection, sql: string, sink: CopySink, signal: AbortSignal): Promise<void> {
+export async function copyOut(
+  connection: SourceConnection,
+  sql: string,
+  sink: CopySink,
+  signal: AbortSignal,
+): Promise<void> {
   signal.throwIfAborted();
   let refused: ServerMessage | null = null;
   let ready = false;
@@ -75,7 +80,10 @@ export async function copyOut(connection: SourceConnection, sql: string, sink: C
 }
 
 function refusal(message: ServerMessage, connection: SourceConnection): SluiceError {
-  return serverError({ sqlState: message.sqlState, message: message.message, hint: message.hint ?? undefined }, connection.place);
+  return serverError(
+    { sqlState: message.sqlState, message: message.message, hint: message.hint ?? undefined },
+    connection.place,
+  );
 }
 
 function queryMessage(sql: string): Uint8Array {

@@ -8,7 +8,9 @@ const TUPLES: readonly (readonly WireValue[])[] = [
   ['x'.repeat(300), 'é', Uint8Array.of(0, 255)],
   ['last', 'y'.repeat(9000), null],
 ];
-const EXPECTED = TUPLES.map((tuple) => tuple.map((value) => (value === null ? null : Buffer.from(value).toString('hex'))));
+const EXPECTED = TUPLES.map((tuple) =>
+  tuple.map((value) => (value === null ? null : Buffer.from(value).toString('hex'))),
+);
 
 /** Feeds the pieces in one reused buffer, so that a reader that keeps a reference would show. */
 function read(pieces: Iterable<Uint8Array>, fields = 3): (string | null)[][] {
@@ -62,14 +64,28 @@ describe('the payload may be cut anywhere', () => {
 describe('what is no binary COPY is refused', () => {
   test.each<{ name: string; bytes: Uint8Array; message: RegExp }>([
     { name: 'another signature', bytes: Buffer.alloc(19, 0x41), message: /no signature/ },
-    { name: 'a critical flag', bytes: new Wire().bytes(copyHeader.subarray(0, 11)).int32(0x10000).int32(0).build(), message: /flags/ },
+    {
+      name: 'a critical flag',
+      bytes: new Wire().bytes(copyHeader.subarray(0, 11)).int32(0x10000).int32(0).build(),
+      message: /flags/,
+    },
     { name: 'no trailer', bytes: payload.subarray(0, -2), message: /before its trailer/ },
     { name: 'a cut tuple', bytes: payload.subarray(0, -3), message: /before its trailer/ },
     { name: 'nothing at all', bytes: new Uint8Array(0), message: /before its trailer/ },
-    { name: 'bytes after the trailer', bytes: Buffer.concat([payload, Buffer.from('x')]), message: /after the trailer/ },
+    {
+      name: 'bytes after the trailer',
+      bytes: Buffer.concat([payload, Buffer.from('x')]),
+      message: /after the trailer/,
+    },
     { name: 'another number of fields', bytes: copyPayload([['a', 'b']]), message: /2 fields where 3/ },
-    { name: 'a negative length', bytes: Buffer.concat([copyHeader, new Wire().int16(3).int32(-2).build()]), message: /-2 bytes/ },
+    {
+      name: 'a negative length',
+      bytes: Buffer.concat([copyHeader, new Wire().int16(3).int32(-2).build()]),
+      message: /-2 bytes/,
+    },
   ])('$name', ({ bytes, message }) => {
-    expect(() => read([bytes])).toThrowError(expect.objectContaining({ code: 'PROTOCOL_VIOLATION', message: expect.stringMatching(message) }));
+    expect(() => read([bytes])).toThrowError(
+      expect.objectContaining({ code: 'PROTOCOL_VIOLATION', message: expect.stringMatching(message) }),
+    );
   });
 });

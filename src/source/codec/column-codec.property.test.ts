@@ -20,7 +20,9 @@ function cells(source: ObservedType, logical: LogicalType, binary: Buffer, text:
 }
 
 function littleEndian(value: bigint, bytes: number): string {
-  const hex = BigInt.asUintN(bytes * 8, value).toString(16).padStart(bytes * 2, '0');
+  const hex = BigInt.asUintN(bytes * 8, value)
+    .toString(16)
+    .padStart(bytes * 2, '0');
   return (hex.match(/../g) ?? []).reverse().join('');
 }
 
@@ -55,7 +57,9 @@ function isoTimestamp(micros: bigint): string {
   const rest = Number(micros - days * DAY);
   const year = date.getUTCFullYear();
   const shown = year > 0 ? year : 1 - year;
-  const time = [Math.floor(rest / 3.6e9), Math.floor(rest / 6e7) % 60, Math.floor(rest / 1e6) % 60].map((n) => pad(n, 2)).join(':');
+  const time = [Math.floor(rest / 3.6e9), Math.floor(rest / 6e7) % 60, Math.floor(rest / 1e6) % 60]
+    .map((n) => pad(n, 2))
+    .join(':');
   const fraction = rest % 1_000_000 === 0 ? '' : `.${pad(rest % 1_000_000, 6).replace(/0+$/, '')}`;
   const day = `${pad(shown, 4)}-${pad(date.getUTCMonth() + 1, 2)}-${pad(date.getUTCDate(), 2)}`;
   return `${day} ${time}${fraction}${year > 0 ? '' : ' BC'}`;
@@ -108,10 +112,16 @@ describe('binary and text of the same value give the same cell', () => {
         const logical: LogicalType = { kind: 'decimal', precision, scale };
         const shifted = unscaled * 10n ** BigInt(Math.max(scale - given, 0));
         const divisor = 10n ** BigInt(Math.max(given - scale, 0));
-        const fits = shifted % divisor === 0n && (shifted < 0n ? -shifted : shifted) / divisor < 10n ** BigInt(precision);
+        const fits =
+          shifted % divisor === 0n && (shifted < 0n ? -shifted : shifted) / divisor < 10n ** BigInt(precision);
         const width = precision <= 4 ? 2 : precision <= 9 ? 4 : precision <= 18 ? 8 : 16;
         const expected = fits ? littleEndian(shifted / divisor, width) : null;
-        const pair = cells(observedType('numeric'), logical, numericBytes(unscaled, given), numericText(unscaled, given));
+        const pair = cells(
+          observedType('numeric'),
+          logical,
+          numericBytes(unscaled, given),
+          numericText(unscaled, given),
+        );
         expect(pair).toEqual([expected, expected]);
       }),
       { numRuns: 1000 },
@@ -153,7 +163,10 @@ describe('binary and text of the same value give the same cell', () => {
       fc.property(fc.oneof(sample, fc.bigInt({ min: -(10n ** 16n), max: 10n ** 16n })), (micros) => {
         const binary = new Wire().int64(micros - 946_684_800_000_000n).build();
         const cell = littleEndian(micros, 8);
-        expect(cells(observedType('timestamp'), { kind: 'timestamp' }, binary, isoTimestamp(micros))).toEqual([cell, cell]);
+        expect(cells(observedType('timestamp'), { kind: 'timestamp' }, binary, isoTimestamp(micros))).toEqual([
+          cell,
+          cell,
+        ]);
       }),
       { numRuns: 1000 },
     );
@@ -184,10 +197,16 @@ describe('binary and text of the same value give the same cell', () => {
   });
 
   test('text[]', () => {
-    const element = fc.option(fc.string({ unit: 'grapheme' }).filter((text) => !text.includes('\0')), { freq: 4 });
+    const element = fc.option(
+      fc.string({ unit: 'grapheme' }).filter((text) => !text.includes('\0')),
+      { freq: 4 },
+    );
     fc.assert(
       fc.property(fc.array(element), (elements) => {
-        const wire = new Wire().int32(elements.length === 0 ? 0 : 1).int32(0).int32(25);
+        const wire = new Wire()
+          .int32(elements.length === 0 ? 0 : 1)
+          .int32(0)
+          .int32(25);
         if (elements.length > 0) wire.int32(elements.length).int32(1);
         for (const text of elements) {
           if (text === null) wire.int32(-1);
@@ -196,7 +215,12 @@ describe('binary and text of the same value give the same cell', () => {
         const shown = elements.map((text) => (text === null ? 'NULL' : `"${text.replace(/["\\]/g, '\\$&')}"`));
         const expected = elements.map((text) => (text === null ? null : Buffer.from(text).toString('hex')));
         const source = observedType(ARRAY_OID, { element: 'text' });
-        const pair = cells(source, { kind: 'list', element: { kind: 'varchar' } }, wire.build(), `{${shown.join(',')}}`);
+        const pair = cells(
+          source,
+          { kind: 'list', element: { kind: 'varchar' } },
+          wire.build(),
+          `{${shown.join(',')}}`,
+        );
         expect(pair).toEqual([expected, expected]);
       }),
     );
