@@ -51,7 +51,7 @@ describe('dueAt', () => {
       last: '2026-03-28T12:00:00Z',
       schedule: cron('30 2 * * *', 'Europe/Berlin'),
       now: '2026-03-28T13:00:00Z',
-      due: '2026-03-29T01:30:00.000Z',
+      due: '2026-03-29T01:00:00.000Z',
     },
     {
       name: 'cron that never comes again',

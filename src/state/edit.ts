@@ -80,7 +80,7 @@ export function moveTable(state: StateDocument, source: string, from: string, to
     return {
       ...current,
       tables: { ...omit(current.tables, from), [to]: table },
-      publication_tables: current.publication_tables.map((name) => (name === from ? to : name)),
+      publication_tables: current.publication_tables.map((name) => (name === from ? to : name)).sort(),
     };
   });
 }

@@ -1,4 +1,5 @@
 import type { Schedule } from '../../config/config.js';
+import { formatDuration as formatInterval } from '../../config/duration.js';
 import { assertNever } from '../../error/sluice-error.js';
 import type { Change, Cost, Plan } from '../../planner/change.js';
 import { effectOf } from '../../planner/summary.js';
@@ -54,7 +55,7 @@ export function describeChange(change: Change): string {
     }
     case 'create_table': {
       const { table } = change.details;
-      return `create ${place(table.target)}: ${table.method}, ${table.output}, ${table.columns.length} columns, ${scheduleText(table.schedule)}`;
+      return `create ${place(table.target)}: ${table.method}, ${table.output}, ${table.columns.length === 1 ? '1 column' : `${table.columns.length} columns`}, ${scheduleText(table.schedule)}`;
     }
     case 'snapshot_table':
       return 'first load';
@@ -203,7 +204,7 @@ function place(target: { readonly schema: string; readonly name: string }): stri
 
 function scheduleText(schedule: Schedule): string {
   return schedule.kind === 'every'
-    ? `every ${formatDuration(schedule.everyMs)}`
+    ? `every ${formatInterval(schedule.everyMs)}`
     : `cron "${schedule.cron}" ${schedule.timezone}`;
 }
 

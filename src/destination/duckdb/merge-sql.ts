@@ -77,6 +77,10 @@ export function fillStatement(table: TargetTable, stage: string, filled: string,
     (c) =>
       `last_value(CASE WHEN NOT (${isUnchanged(c.position, 'rooted')}) THEN {'v': rooted.${identifier(c.name)}} END IGNORE NULLS) OVER chain AS __sent_${c.position}`,
   );
+  // NULL, which joins with nothing, unless the row's life began before the batch. A condition of its own on one side of
+  // the join would make DuckDB compare every pair of rows.
+  const rootKey = (name: string, i: number): string =>
+    `CASE WHEN first_value(rooted.__segment) OVER chain = 0 THEN first_value(rooted.${identifier(name)}) OVER chain END AS __root_key_${i}`;
   const missing = others.map((c) => `r.__sent_${c.position} IS NULL`).join(' OR ');
   return `CREATE TEMP TABLE ${filled} AS
 WITH RECURSIVE affected AS (${affected}),
@@ -87,12 +91,12 @@ WITH RECURSIVE affected AS (${affected}),
     SELECT *, min(__lsn::HUGEINT * 4294967296 * 256 + __seq) OVER (PARTITION BY ${key}, __segment) AS __segment_id FROM segmented)${chainTables},
   rooted AS (SELECT n.*, ${root} AS __root FROM numbered n${chained ? ' LEFT JOIN walk w ON w.segment = n.__segment_id' : ''}),
   resolved AS (
-    SELECT rooted.*, ${[...sent, ...table.key.map((name, i) => `first_value(rooted.${identifier(name)}) OVER chain AS __root_key_${i}`), 'first_value(rooted.__segment) OVER chain AS __root_segment'].join(', ')}
+    SELECT rooted.*, ${[...sent, ...table.key.map(rootKey)].join(', ')}
     FROM rooted WINDOW chain AS ${window})
 SELECT ${filledColumns.join(', ')}, r.__op, r.__lsn, r.__seq, r.__commit_ts, r.__xid, r.__key_change,
   ${words.map((word, i) => (i === 0 ? `CASE WHEN r.__op <> ${OP_DELETE} AND b.__present IS NULL AND (${others.length === 0 ? 'false' : missing}) THEN 1 ELSE 0 END::INTEGER AS ${word}` : `0::INTEGER AS ${word}`)).join(', ')}
 FROM resolved r LEFT JOIN (SELECT *, true AS __present FROM ${base}) b
-  ON r.__root_segment = 0 AND ${table.key.map((name, i) => `r.__root_key_${i} = b.${identifier(name)}`).join(' AND ')}
+  ON ${table.key.map((name, i) => `r.__root_key_${i} = b.${identifier(name)}`).join(' AND ')}
 ${untouched}`;
 }
 
