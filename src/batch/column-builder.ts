@@ -10,8 +10,11 @@ const FIRST_ROWS = 256;
 const FIRST_HEAP_BYTES = 4096;
 /** A heap this large is not kept for the next batch: one huge value must not hold its memory for good. */
 const KEPT_HEAP_BYTES = 48 * 1024 * 1024;
-/** Up to here a byte loop beats the subarray and the call that `set` needs (measured: the two meet at about 40). */
-const LOOPED_COPY_BYTES = 40;
+/**
+ * Up to here a loop over 32-bit words beats the subarray and the call that `set` needs. Measured for 16, 48, 96 and 128
+ * bytes: 9, 22, 42 and 130 ns by words, about 80 to 120 ns by `set`; a loop over bytes took 24, 94, 194 and 376 ns.
+ */
+const LOOPED_COPY_BYTES = 96;
 
 /**
  * A column under construction: typed arrays that grow, and a validity bitmap (1 = valid, least significant bit first).
@@ -251,16 +254,28 @@ export class WordBuilder extends ColumnBuilder {
 export class HeapBuilder extends ColumnBuilder {
   private offsets = new Int32Array(1);
   private heap = new Uint8Array(0);
+  private heapView = new DataView(this.heap.buffer);
   private used = 0;
+  /** The bytes of the last append and a view of them: many appends in a row come out of one chunk. */
+  private source: Uint8Array = this.heap;
+  private sourceView: DataView = this.heapView;
 
   append(bytes: Uint8Array, start: number, length: number): void {
     const at = this.reserve(length);
-    const { heap } = this;
-    if (length <= LOOPED_COPY_BYTES) {
-      for (let i = 0; i < length; i++) heap[at + i] = bytes[start + i]!;
-    } else {
-      heap.set(bytes.subarray(start, start + length), at);
+    if (length > LOOPED_COPY_BYTES) {
+      this.heap.set(bytes.subarray(start, start + length), at);
+      return;
     }
+    if (bytes !== this.source) {
+      this.source = bytes;
+      this.sourceView = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    }
+    const { heap, heapView, sourceView } = this;
+    let i = 0;
+    for (const words = length - 4; i <= words; i += 4) {
+      heapView.setInt32(at + i, sourceView.getInt32(start + i, true), true);
+    }
+    for (; i < length; i++) heap[at + i] = bytes[start + i]!;
   }
 
   /** Appends a cell of that many bytes, which the caller writes into {@link target} from the returned position on. */
@@ -306,7 +321,7 @@ export class HeapBuilder extends ColumnBuilder {
     }
     if (values.buffer === heap.buffer || heap.length > KEPT_HEAP_BYTES) {
       // The next batch is likely as large as this one; the eighth spares it one doubling.
-      this.heap = new Uint8Array(Math.min(used + (used >> 3), KEPT_HEAP_BYTES));
+      this.setHeap(new Uint8Array(Math.min(used + (used >> 3), KEPT_HEAP_BYTES)));
     }
     this.used = 0;
     const offsets = this.offsets.slice(0, this.length + 1);
@@ -323,7 +338,12 @@ export class HeapBuilder extends ColumnBuilder {
     }
     const wider = new Uint8Array(Math.min(Math.max(needed, this.heap.length * 2, FIRST_HEAP_BYTES), 0x7fffffff));
     wider.set(this.heap.subarray(0, this.used));
-    this.heap = wider;
+    this.setHeap(wider);
+  }
+
+  private setHeap(heap: Uint8Array<ArrayBuffer>): void {
+    this.heap = heap;
+    this.heapView = new DataView(heap.buffer);
   }
 }
 

@@ -181,8 +181,12 @@ class SourceSync {
       position.start,
     );
     this.#stream = stream;
-    if (this.#request.untilCaughtUp) await flushWal(control, this.#signal);
+    const reloads = tables.some(({ plan, mode }) => mode === 'waiting' && wasLoaded(factsOf(facts, plan.address)));
+    if (this.#request.untilCaughtUp || reloads) await flushWal(control, this.#signal);
     const target = await currentWalFlushLsn(control, this.#signal);
+    // What a reload finds changed gets the stream's position as its own: it has to lie behind all that was streamed or
+    // loaded before, or the versions of a row would share a place.
+    if (reloads) await stream.catchUp(target, this.#signal);
     await this.#loadWaiting(control, stream, tables, target);
     await stream.catchUp(target, this.#signal);
     // A TRUNCATE that was streamed just now asks for a load of its own.

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { ConnectionConfig, DestinationConfig } from '../config/config.js';
-import { connectionByFingerprint, connectionFingerprint, destinationFingerprint } from './fingerprint.js';
+import { connectionFingerprint, destinationFingerprint } from './fingerprint.js';
 
 const connection: ConnectionConfig = {
   name: 'db',
@@ -48,13 +48,4 @@ describe('destinationFingerprint', () => {
     const bucket = { type: 's3', format: 'delta', name: 'l', bucket: 'b', prefix: 'p' } as const;
     expect(destinationFingerprint(bucket)).not.toBe(destinationFingerprint({ ...bucket, prefix: 'q' }));
   });
-});
-
-describe('connectionByFingerprint', () => {
-  const others = { other: { ...connection, host: 'x' }, renamed: { ...connection, name: 'renamed' } };
-  test.each<{ name: string; fingerprint: string | null; found: string | null }>([
-    { name: 'under whatever name it has now', fingerprint: connectionFingerprint(connection), found: 'renamed' },
-    { name: 'none reaches it', fingerprint: 'gone', found: null },
-    { name: 'never connected', fingerprint: null, found: null },
-  ])('$name', (c) => expect(connectionByFingerprint(others, c.fingerprint)?.name ?? null).toBe(c.found));
 });

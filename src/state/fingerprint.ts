@@ -31,14 +31,3 @@ function placeOf(destination: DestinationConfig): readonly string[] {
 function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
-
-/**
- * The connection of the file that reaches what a source of the state was connected to: for a source that left the file,
- * whose slot and publication are still to be dropped. Null where the file has none such.
- */
-export function connectionByFingerprint(
-  connections: Readonly<Record<string, ConnectionConfig>>,
-  fingerprint: string | null,
-): ConnectionConfig | null {
-  return Object.values(connections).find((connection) => connectionFingerprint(connection) === fingerprint) ?? null;
-}

@@ -29,7 +29,12 @@ export async function loadPlanFile(file: string, context: Pick<Context, 'files'>
   try {
     text = await context.files.readText(file);
   } catch (cause) {
-    throw new SluiceError({ code: 'PLAN_UNREADABLE', message: `cannot read the plan file ${file}`, cause });
+    throw new SluiceError({
+      code: 'PLAN_UNREADABLE',
+      message: `cannot read the plan file ${file}`,
+      cause,
+      hint: `make one: sluice plan --out ${file}`,
+    });
   }
   return readPlan(text, file);
 }

@@ -9,6 +9,7 @@ import { applyChanges } from './apply-changes.js';
 import { readStream, writeRun, writeStream, writeTableFacts } from './facts-store.js';
 import { heldTable, takeHeld, takeHeldTruncates } from './held-changes.js';
 import { lsnNumber, lsnNumberSql } from './lsn-number.js';
+import { isClaimed, refuseOccupied } from './occupied.js';
 import type { DuckDbSession } from './session.js';
 import { columnList, identifier, keyEquality, literal, qualified } from './sql-text.js';
 import { columnTypes, createHistory, ensureSchema, liveRows, tableExists } from './target-ddl.js';
@@ -45,6 +46,7 @@ export class RunningLoad {
 
   static async begin(session: DuckDbSession, begin: BeginLoad): Promise<RunningLoad> {
     const { table } = begin;
+    await refuseOccupied(session, table);
     await ensureSchema(session, table.schema);
     await session.run(`DROP TABLE IF EXISTS ${loadTable(table)}`);
     await session.run(`DROP TABLE IF EXISTS ${rejectedTable(table.address)}`);
@@ -106,6 +108,7 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
   const { table, mark } = finish;
   const load = loadTable(table);
   return session.transaction(async () => {
+    await refuseOccupied(session, table);
     const [loaded] = await session.rows<{ n: string }>(`SELECT count(*) AS n FROM ${load}`);
     const rows = Number(loaded?.n ?? 0);
     const history = { schema: table.schema, name: historyName(table) };
@@ -125,7 +128,8 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
     }
     if (table.output === 'history' && mark !== null) {
       await session.run(`DROP TABLE ${load}`);
-      await session.run(`DROP TABLE IF EXISTS ${qualified(table)}`);
+      // Left from when there was a consolidated table; somebody else's of that name is none of our business.
+      if (await isClaimed(session, table)) await session.run(`DROP TABLE IF EXISTS ${qualified(table)}`);
     } else {
       await session.run(`DROP TABLE IF EXISTS ${qualified(table)}`);
       await session.run(`ALTER TABLE ${load} RENAME TO ${identifier(table.name)}`);

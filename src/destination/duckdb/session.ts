@@ -117,7 +117,9 @@ export class DuckDbSession {
 }
 
 async function openFile(settings: SessionSettings, onWait: (what: string) => void): Promise<DuckDBInstance> {
-  await mkdir(dirname(settings.path), { recursive: true });
+  await mkdir(dirname(settings.path), { recursive: true }).catch((error: unknown) => {
+    throw cannotOpen(settings.path, error);
+  });
   let waitedMs = 0;
   for (;;) {
     try {
@@ -131,13 +133,7 @@ async function openFile(settings: SessionSettings, onWait: (what: string) => voi
     } catch (error) {
       // DuckDB gives no code for a held file; this is the one place where its text is read.
       const text = causeText(error);
-      if (!text.includes('Could not set lock on file')) {
-        throw new SluiceError({
-          code: 'DESTINATION_FAILED',
-          message: `cannot open ${settings.path}: ${text}`,
-          cause: error,
-        });
-      }
+      if (!text.includes('Could not set lock on file')) throw cannotOpen(settings.path, error);
       if (waitedMs >= settings.busyWaitMs) {
         throw new SluiceError({
           code: 'DESTINATION_BUSY',
@@ -151,4 +147,14 @@ async function openFile(settings: SessionSettings, onWait: (what: string) => voi
       waitedMs += BUSY_POLL_MS;
     }
   }
+}
+
+/** DuckDB's text may go on over several lines (an SQLite file makes it speak of an extension); the first one says what is wrong. */
+function cannotOpen(path: string, cause: unknown): SluiceError {
+  return new SluiceError({
+    code: 'DESTINATION_FAILED',
+    message: `cannot open ${path}: ${causeText(cause).split('\n')[0]}`,
+    cause,
+    hint: "check the destination's path: it has to be a DuckDB file, or a place where one can be created",
+  });
 }
