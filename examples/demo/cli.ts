@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Screen } from './screen.js';
 
@@ -22,13 +22,28 @@ export class Cli {
 
   /** Shows the command and lets it write to our terminal. @throws Error where it ends with anything but 0 */
   async show(...args: string[]): Promise<void> {
-    this.#screen.command(['sluice', ...args.map(quoted)].join(' '));
+    this.#screen.command(sluice(args));
     await this.#run(args, 'inherit');
   }
 
   /** Runs a command quietly and gives back its JSON. @throws Error where it ends with anything but 0 */
   async read(...args: string[]): Promise<unknown> {
     return JSON.parse(await this.#run([...args, '--format', 'json'], 'pipe'));
+  }
+
+  /** Runs a command quietly and ends it with SIGKILL after so long. */
+  async kill(afterMs: number, ...args: string[]): Promise<'killed' | 'ended before'> {
+    this.#screen.command(`${sluice(args)} & sleep ${(afterMs / 1_000).toFixed(1)}; kill -9 $!`);
+    this.#signal.throwIfAborted();
+    const child = spawn(process.execPath, [CLI_FILE, ...args], { cwd: this.#folder, env: this.#env, stdio: 'ignore' });
+    const timer = setTimeout(() => child.kill('SIGKILL'), afterMs);
+    try {
+      await ended(child);
+      this.#signal.throwIfAborted();
+      return child.signalCode === 'SIGKILL' ? 'killed' : 'ended before';
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** @returns what it wrote to stdout, where that is piped */
@@ -51,17 +66,26 @@ export class Cli {
       stderr += text;
     });
     try {
-      const code = await new Promise<number | null>((resolve, reject) => {
-        child.once('error', reject);
-        child.once('close', resolve);
-      });
+      const code = await ended(child);
       this.#signal.throwIfAborted();
-      if (code !== 0) throw new Error(`sluice ${args.join(' ')} ended with ${code}\n${stdout}${stderr}`.trimEnd());
+      if (code !== 0) throw new Error(`${sluice(args)} ended with ${code}\n${stdout}${stderr}`.trimEnd());
       return stdout;
     } finally {
       this.#signal.removeEventListener('abort', stop);
     }
   }
+}
+
+/** @returns the exit code; null after a signal */
+function ended(child: ChildProcess): Promise<number | null> {
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+}
+
+function sluice(args: readonly string[]): string {
+  return ['sluice', ...args.map(quoted)].join(' ');
 }
 
 /** As a shell wants it. */

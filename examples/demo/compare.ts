@@ -28,8 +28,8 @@ export interface Verdict {
   /** In DuckDB alone. */
   readonly extra: number;
   readonly differing: number;
-  /** Versions that overlap, leave a gap or stand beside another current one; null where there is no history. */
-  readonly brokenVersions: number | null;
+  /** Of a history: all versions, and those that overlap, leave a gap or stand beside another current one. */
+  readonly versions: { readonly all: number; readonly broken: number } | null;
   /** The first few differences, for people. */
   readonly examples: readonly string[];
 }
@@ -40,8 +40,8 @@ const EXAMPLES = 3;
 const EXAMPLE_LENGTH = 60;
 
 export function isEqual(verdict: Verdict): boolean {
-  const { missing, extra, differing, brokenVersions } = verdict;
-  return missing + extra + differing + (brokenVersions ?? 0) === 0;
+  const { missing, extra, differing, versions } = verdict;
+  return missing + extra + differing + (versions?.broken ?? 0) === 0;
 }
 
 /** Compares each table, and of those with history the versions as well. Nobody must be writing meanwhile. */
@@ -51,12 +51,14 @@ export async function compareAll(
   tables: readonly Expected[],
 ): Promise<readonly Verdict[]> {
   const instance = await DuckDBInstance.create(duckdbFile, { access_mode: 'READ_ONLY' });
+  const duckdb = await instance.connect();
   try {
-    const duckdb = await instance.connect();
     const verdicts: Verdict[] = [];
     for (const table of tables) verdicts.push(...(await compareTable(postgres, duckdb, table)));
     return verdicts;
   } finally {
+    // The file stays locked for as long as one of its connections is open.
+    duckdb.closeSync();
     instance.closeSync();
   }
 }
@@ -69,12 +71,12 @@ async function compareTable(postgres: pg.Client, duckdb: DuckDBConnection, expec
   const key = columns.filter((column) => column.keyPosition !== null);
   const live = await readPostgres(postgres, `public."${table}"`, columns);
   const current = await readDuckDb(duckdb, `public."${table}"${streamed ? ' where not _ph_deleted' : ''}`, columns);
-  const verdicts: Verdict[] = [{ table, ...compareRows(live, current, columns), brokenVersions: null }];
+  const verdicts: Verdict[] = [{ table, ...compareRows(live, current, columns), versions: null }];
   if (history) {
-    const versions = `public."${table}_cdc"`;
-    const open = await readDuckDb(duckdb, `${versions} where valid_to is null and not _ph_deleted`, columns);
-    const brokenVersions = await countBrokenVersions(duckdb, versions, key);
-    verdicts.push({ table: `${table}_cdc`, ...compareRows(live, open, columns), brokenVersions });
+    const name = `public."${table}_cdc"`;
+    const open = await readDuckDb(duckdb, `${name} where valid_to is null and not _ph_deleted`, columns);
+    const versions = await countVersions(duckdb, name, key);
+    verdicts.push({ table: `${table}_cdc`, ...compareRows(live, open, columns), versions });
   }
   return verdicts;
 }
@@ -115,7 +117,7 @@ function compareRows(
   postgres: Rows,
   duckdb: Rows,
   columns: readonly CanonicalColumn[],
-): Omit<Verdict, 'table' | 'brokenVersions'> {
+): Omit<Verdict, 'table' | 'versions'> {
   const counts = { comparedValues: 0, missing: 0, extra: 0, differing: 0 };
   const examples: string[] = [];
   const example = (text: string) => {
@@ -158,16 +160,17 @@ function shown(value: string | null | undefined): string {
  * Within a key each version ends where the next one begins, and the last one has no end: so they neither overlap nor
  * leave gaps, and there is one current version.
  */
-async function countBrokenVersions(
+async function countVersions(
   duckdb: DuckDBConnection,
   history: string,
   key: readonly CanonicalColumn[],
-): Promise<number> {
+): Promise<{ all: number; broken: number }> {
   const names = key.map((column) => `"${column.name.replaceAll('"', '""')}"`).join(', ');
   const result = await duckdb.runAndReadAll(`
-    select count(*)::INTEGER from (
+    select count(*), count(*) filter (valid_to is distinct from next_from or valid_to < valid_from) from (
       select valid_from, valid_to, lead(valid_from) over (partition by ${names} order by _ph_cdc_lsn, _ph_cdc_seq) as next_from
-      from ${history})
-    where valid_to is distinct from next_from or valid_to < valid_from`);
-  return Number(result.getRows()[0]?.[0]);
+      from ${history})`);
+  const [all, broken] = (result.getRows()[0] ?? []).map(Number);
+  if (all === undefined || broken === undefined) throw new Error(`no versions were counted in ${history}`);
+  return { all, broken };
 }

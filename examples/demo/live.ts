@@ -9,7 +9,7 @@ import { countRows } from './shop.js';
 import type { Writer } from './writer.js';
 
 const REDRAW_MS = 250;
-const PAUSE_BETWEEN_SYNCS_MS = 700;
+const PAUSE_BETWEEN_SYNCS_MS = 300;
 
 const COLUMNS: readonly Column[] = [
   { title: 'TABLE' },
@@ -20,7 +20,7 @@ const COLUMNS: readonly Column[] = [
 
 export interface LiveDeps {
   readonly cli: Cli;
-  readonly shop: pg.Client;
+  readonly client: pg.Client;
   readonly writer: Writer;
   readonly screen: Screen;
 }
@@ -34,8 +34,9 @@ interface Round {
 /**
  * Syncs again and again for about so long. A terminal shows a table that is redrawn in place, more often than there are
  * syncs, so that one sees Postgres run ahead and DuckDB follow; anything else gets a line after each sync.
+ * @returns milliseconds that the last sync took, from the start of its process to the end
  */
-export async function watchInStep(deps: LiveDeps, durationMs: number, signal: AbortSignal): Promise<void> {
+export async function watchInStep(deps: LiveDeps, durationMs: number, signal: AbortSignal): Promise<number> {
   const { screen } = deps;
   const until = performance.now() + durationMs;
   let round: Round = {
@@ -43,27 +44,31 @@ export async function watchInStep(deps: LiveDeps, durationMs: number, signal: Ab
     sync: { changes: 0, transactions: 0 },
     status: readStatus(await deps.cli.read('status')),
   };
+  let syncMs = 0;
   const ended = new AbortController();
   const drawing = screen.isTty ? redraw(deps, () => round, ended.signal) : Promise.resolve();
   const syncing = (async () => {
     try {
-      while (performance.now() < until) {
+      do {
+        const startedMs = performance.now();
         const sync = readSync(await deps.cli.read('sync'));
+        syncMs = performance.now() - startedMs;
         round = { number: round.number + 1, sync, status: readStatus(await deps.cli.read('status')) };
-        if (!screen.isTty) screen.quote(lineOf(round, await countRows(deps.shop)));
+        if (!screen.isTty) screen.quote(lineOf(round, await countRows(deps.client)));
         await sleep(PAUSE_BETWEEN_SYNCS_MS, undefined, { signal });
-      }
+      } while (performance.now() < until);
     } finally {
       ended.abort();
     }
   })();
   await Promise.all([syncing, drawing]);
+  return syncMs;
 }
 
 async function redraw(deps: LiveDeps, latest: () => Round, ended: AbortSignal): Promise<void> {
   try {
     while (!ended.aborted) {
-      const counts = await countRows(deps.shop);
+      const counts = await countRows(deps.client);
       deps.screen.live(tableOf(latest(), counts, deps));
       await sleep(REDRAW_MS, undefined, { signal: ended }).catch(() => {});
     }
@@ -79,17 +84,21 @@ function tableOf({ number, sync, status }: Round, counts: ReadonlyMap<string, nu
     formatCount(each.rows),
     behind(each.asOf),
   ]);
-  const last = number === 0 ? 'the first sync is under way' : `sync ${number} brought ${broughtBy(sync)}`;
-  const slot = `the slot holds back ${formatBytes(status.retainedWalBytes)} of WAL`;
-  const written = `${formatCount(deps.writer.committed)} transactions written so far`;
-  const text = `${table(COLUMNS, rows, deps.screen.paint)}${deps.screen.paint('dim', `${last}; ${slot}; ${written}`)}`;
+  const notes = [
+    number === 0 ? 'sync 1 is under way' : `sync ${number} brought ${broughtBy(sync)}`,
+    `the slot holds back ${formatBytes(status.retainedWalBytes)} of WAL; ${formatCount(deps.writer.committed)} transactions written so far`,
+  ];
+  const text = table(COLUMNS, rows, deps.screen.paint) + notes.map((note) => deps.screen.paint('dim', note)).join('\n');
   return text.replace(/^(?=.)/gm, '  ');
 }
 
 /** Rows in DuckDB of rows in Postgres, table by table. */
 function lineOf({ number, sync, status }: Round, counts: ReadonlyMap<string, number>): string {
-  const tables = status.tables.map((each) => `${each.table} ${each.rows}/${counts.get(each.table) ?? '?'}`).join('  ');
-  const oldest = new Date(Math.min(...status.tables.map((each) => each.asOf.getTime())));
+  const tables = status.tables
+    .map((each) => `${each.table} ${each.rows ?? '?'}/${counts.get(each.table) ?? '?'}`)
+    .join('  ');
+  const moments = status.tables.flatMap((each) => (each.asOf === null ? [] : [each.asOf.getTime()]));
+  const oldest = moments.length === 0 ? null : new Date(Math.min(...moments));
   return `sync ${number}: ${tables}  (${broughtBy(sync)}, at most ${behind(oldest)} behind)`;
 }
 
@@ -98,6 +107,6 @@ function broughtBy(sync: SyncDone): string {
 }
 
 /** How old the destination's view of a table is. */
-function behind(asOf: Date): string {
-  return formatDuration(Math.max(0, Date.now() - asOf.getTime()));
+function behind(asOf: Date | null): string {
+  return asOf === null ? '?' : formatDuration(Math.max(0, Date.now() - asOf.getTime()));
 }

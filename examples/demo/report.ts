@@ -3,9 +3,10 @@
 export interface TableAt {
   /** Without the schema. */
   readonly table: string;
-  readonly rows: number;
-  /** Everything up to then is in the destination. */
-  readonly asOf: Date;
+  /** Null before the first load. */
+  readonly rows: number | null;
+  /** Everything up to then is in the destination; null before the first load. */
+  readonly asOf: Date | null;
 }
 
 export interface StatusAt {
@@ -25,8 +26,8 @@ export function readStatus(json: unknown): StatusAt {
   return {
     tables: list(source, 'tables').map((table) => ({
       table: text(table, 'target').replace(/^.*\./, ''),
-      rows: number(table, 'rows'),
-      asOf: new Date(text(table, 'as_of')),
+      rows: field(table, 'rows') === null ? null : number(table, 'rows'),
+      asOf: field(table, 'as_of') === null ? null : new Date(text(table, 'as_of')),
     })),
     retainedWalBytes: number(field(source, 'slot'), 'retained_wal_bytes'),
   };

@@ -10,9 +10,11 @@ import { openShop, SEED, type Shop } from './shop.js';
 
 /** About forty transactions a second on an idle machine. */
 const PAUSE_MS = 20;
-/** Order 1 goes one step further each time that so many transactions have been tried. */
+/** Once its story has begun, order 1 goes one step further each time that so many transactions have been tried. */
 const STORY_EVERY = 30;
 const STORY = ['paid', 'packed', 'shipped', 'delivered', 'returned', 'refunded'] as const;
+
+type StoryStep = (typeof STORY)[number];
 
 /** The order that is led through the states of STORY, so that there is a life to look at. */
 export const STORY_ORDER = 1;
@@ -33,7 +35,8 @@ export class Writer {
   readonly #stopping = new AbortController();
   readonly #below = numbersFrom(20_240_607);
   #done: Promise<void> = Promise.resolve();
-  #tried = 0;
+  /** Transactions tried since the story began, null before. */
+  #storyAge: number | null = null;
   #committed = 0;
 
   /** @param onFailure the writer stopped because Postgres refused something or went away */
@@ -53,6 +56,11 @@ export class Writer {
     return this.#committed;
   }
 
+  /** From now on the order of the story is paid, packed, shipped and so on, about one step a second. */
+  beginStory(): void {
+    this.#storyAge = 0;
+  }
+
   /** Ends after the transaction under way; may be called twice. */
   async stop(): Promise<void> {
     this.#stopping.abort();
@@ -62,11 +70,17 @@ export class Writer {
 
   async #run(): Promise<void> {
     while (!this.#stopping.signal.aborted) {
-      const step = this.#tried % STORY_EVERY === 0 ? STORY[this.#tried / STORY_EVERY - 1] : undefined;
-      await this.#transact(step === undefined ? chooseAct(this.#below) : (client) => leadStory(client, step));
-      this.#tried += 1;
+      const step = this.#storyStep();
+      await this.#transact(step === null ? chooseAct(this.#below) : (client) => leadStory(client, step));
       await sleep(PAUSE_MS, undefined, { signal: this.#stopping.signal }).catch(() => {});
     }
+  }
+
+  /** The step that is due, or null. */
+  #storyStep(): StoryStep | null {
+    if (this.#storyAge === null) return null;
+    this.#storyAge += 1;
+    return this.#storyAge % STORY_EVERY === 0 ? (STORY[this.#storyAge / STORY_EVERY - 1] ?? null) : null;
   }
 
   async #transact(act: Act): Promise<void> {
@@ -77,7 +91,7 @@ export class Writer {
   }
 }
 
-async function leadStory(client: pg.Client, status: (typeof STORY)[number]): Promise<'commit'> {
+async function leadStory(client: pg.Client, status: StoryStep): Promise<'commit'> {
   await client.query(
     `update orders set status = $1::order_status, delivered_at = case when $1::order_status = 'delivered' then clock_timestamp() else delivered_at end where id = $2`,
     [status, STORY_ORDER],
@@ -88,6 +102,8 @@ async function leadStory(client: pg.Client, status: (typeof STORY)[number]): Pro
 const DEEDS: readonly Deed[] = [
   { weight: 6, act: placeOrder },
   { weight: 6, act: advanceOrder },
+  { weight: 2, act: addCustomers },
+  { weight: 1, act: deleteCustomer },
   { weight: 3, act: touchCustomer },
   { weight: 2, act: writeLongNote },
   { weight: 2, act: deleteOrder },
@@ -151,6 +167,24 @@ async function advanceOrder(client: pg.Client, below: Numbers): Promise<'commit'
   return 'commit';
 }
 
+async function addCustomers(client: pg.Client, below: Numbers): Promise<'commit'> {
+  await client.query(
+    `insert into customers (name, email, tags, born) select 'New ' || i, 'new@example.com', '{new}', date '2000-01-01' + i
+     from generate_series(1, $1::int) i`,
+    [1 + below(3)],
+  );
+  return 'commit';
+}
+
+/** The newest one that never ordered anything. */
+async function deleteCustomer(client: pg.Client): Promise<'commit'> {
+  await client.query(
+    `delete from customers where id = (select max(id) from customers c
+       where not exists (select from orders o where o.customer_id = c.id))`,
+  );
+  return 'commit';
+}
+
 /** Leaves `notes` alone: where they are long, the change comes without them. */
 async function touchCustomer(client: pg.Client, below: Numbers): Promise<'commit'> {
   await client.query(
@@ -192,7 +226,7 @@ async function renumberLines(client: pg.Client, below: Numbers): Promise<'commit
 
 async function logEvents(client: pg.Client, below: Numbers): Promise<'commit'> {
   await client.query(
-    `insert into events (at, kind, customer_id, score, payload)
+    `insert into events (happened_at, kind, customer_id, score, payload)
      select clock_timestamp(), 'view', $1::int + i, sqrt(i), json_build_object('n', i, 'text', 'größer "als"')
      from generate_series(1, $2::int) i`,
     [someCustomer(below), 5 + below(30)],
@@ -203,7 +237,10 @@ async function logEvents(client: pg.Client, below: Numbers): Promise<'commit'> {
 /** The time is the partition key and part of the primary key. */
 async function moveEvents(client: pg.Client, below: Numbers): Promise<'commit'> {
   const first = 1 + below(SEED.events);
-  await client.query(`update events set at = at - interval '1 day' where id between $1 and $2`, [first, first + 5]);
+  await client.query(`update events set happened_at = happened_at - interval '1 day' where id between $1 and $2`, [
+    first,
+    first + 5,
+  ]);
   return 'commit';
 }
 

@@ -1,4 +1,4 @@
-import { DuckDBInstance } from '@duckdb/node-api';
+import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import type { Config, DestinationConfig } from '../config/config.js';
 import { causeText, SluiceError } from '../error/sluice-error.js';
 import type { QueryResult } from './engine.js';
@@ -13,8 +13,9 @@ export async function queryDestination(config: Config, name: string | null, sql:
     });
   }
   const instance = await openReadOnly(destination.path);
+  let connection: DuckDBConnection | null = null;
   try {
-    const connection = await instance.connect();
+    connection = await instance.connect();
     await connection.run("SET TimeZone = 'UTC'");
     const reader = await connection.runAndReadAll(sql);
     const types = reader.columnTypes();
@@ -25,6 +26,8 @@ export async function queryDestination(config: Config, name: string | null, sql:
   } catch (error) {
     throw new SluiceError({ code: 'DESTINATION_FAILED', message: causeText(error), cause: error });
   } finally {
+    // The file stays locked for as long as one of its connections is open.
+    connection?.closeSync();
     instance.closeSync();
   }
 }
