@@ -20,7 +20,6 @@ test('the first plan', () => {
   +  shop:public.users  create public.users: cdc, consolidated, 3 columns, every 5m
       in the file and not yet in the destination
   +  shop:public.users  first load
-      first load
       reads about 1,000,000 rows, 61 MiB, about 4 s at an assumed 250,000 rows/s
 
 Plan: 3 to add, 0 to change, 0 to destroy. Loads read about 1,000,000 rows, 61 MiB, in about 4 s.

@@ -127,7 +127,8 @@ function changesText(plan: Plan, page: Pick<Page, 'paint' | 'columns'>): string 
 
 function changeText(change: Change, page: Pick<Page, 'paint' | 'columns'>): string {
   const marked = change.destructive ? page.paint('red', '  (destructive)') : '';
-  const details = [change.reason, costText(change.cost), sqlText(change)].filter((text) => text !== '');
+  const reason = change.reason === describeChange(change) ? '' : change.reason;
+  const details = [reason, costText(change.cost), sqlText(change)].filter((text) => text !== '');
   return [`${headline(change, page)}${marked}`, ...details.flatMap((text) => wrapped(text, page))]
     .map((line) => `${line}\n`)
     .join('');
