@@ -198,7 +198,7 @@ export function measureStream(rows: number): { readonly nanosPerValue: number; r
     'events',
     columns.map((c, i) => ({ name: c.name, key: i === 0, oid: c.source.oid, typmod: c.source.typmod })),
   );
-  const table = { address: 'bench:public.events', schema: 'public', name: 'events', columns, keyColumns: [0] };
+  const table = { address: 'bench:public.events', oid: 1, columns, keyColumns: [0] };
   let batches = 0;
   const decoder = new ChangeDecoder({
     tables: [table],

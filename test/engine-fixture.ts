@@ -27,6 +27,8 @@ export interface FixtureOptions {
   /** Settings of the source's `cdc:`; publication and slot names have to differ between fixtures of one server. */
   readonly cdc?: Readonly<Record<string, unknown>>;
   readonly destination?: Readonly<Record<string, unknown>>;
+  /** More sources beside `shop`, as they stand in the file; their connection is `db`. */
+  readonly moreSources?: Readonly<Record<string, unknown>>;
 }
 
 /** A cell as text, null for NULL. */
@@ -77,7 +79,7 @@ export class EngineFixture {
 
   /** Writes the file anew; the next use of the engine loads it. */
   async configure(tables: Readonly<Record<string, TableSettings>>): Promise<void> {
-    const { postgres, database, cdc, destination } = this.#options;
+    const { postgres, database, cdc, destination, moreSources } = this.#options;
     await this.close();
     this.#tables = tables;
     const config = {
@@ -95,6 +97,7 @@ export class EngineFixture {
       destinations: { warehouse: { type: 'duckdb', path: 'warehouse.duckdb', ...destination } },
       sources: {
         [SOURCE]: { connection: 'db', destination: 'warehouse', ...(cdc === undefined ? {} : { cdc }), tables },
+        ...moreSources,
       },
     };
     await writeFile(this.configFile, stringify(config));
@@ -208,23 +211,29 @@ export interface DuckReader {
 
 /** Opens a DuckDB file read-only for the time of `work`. */
 export async function readDuckDb<T>(file: string, work: (duckdb: DuckReader) => Promise<T>): Promise<T> {
-  const instance = await DuckDBInstance.create(file, { access_mode: 'READ_ONLY' });
+  const duckdb = await openDuckDb(file);
   try {
-    const connection = await instance.connect();
-    try {
-      await connection.run("SET TimeZone = 'UTC'");
-      return await work({
-        async rows(sql) {
-          const reader = await connection.runAndReadAll(`SELECT COLUMNS(*)::VARCHAR FROM (${sql})`);
-          return reader.getRowsJson().map((row) => row.map((cell) => (cell === null ? null : String(cell))));
-        },
-      });
-    } finally {
-      connection.closeSync();
-    }
+    return await work(duckdb);
   } finally {
-    instance.closeSync();
+    duckdb.close();
   }
+}
+
+/** Opens a DuckDB file read-only until `close`; no sync may run meanwhile. */
+export async function openDuckDb(file: string): Promise<DuckReader & { close(): void }> {
+  const instance = await DuckDBInstance.create(file, { access_mode: 'READ_ONLY' });
+  const connection = await instance.connect();
+  await connection.run("SET TimeZone = 'UTC'");
+  return {
+    async rows(sql) {
+      const reader = await connection.runAndReadAll(`SELECT COLUMNS(*)::VARCHAR FROM (${sql})`);
+      return reader.getRowsJson().map((row) => row.map((cell) => (cell === null ? null : String(cell))));
+    },
+    close() {
+      connection.closeSync();
+      instance.closeSync();
+    },
+  };
 }
 
 export function describeFailures(report: SyncReport): string {

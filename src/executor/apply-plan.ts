@@ -5,14 +5,15 @@ import { formatTableKey } from '../config/table-key.js';
 import type { DestinationWriter, RetireTable } from '../destination/writer.js';
 import { asSluiceError, assertNever, SluiceError, toPlain } from '../error/sluice-error.js';
 import { formatLsn } from '../pgoutput/lsn.js';
-import { type ApplyContext, stateAfter } from '../planner/apply-edit.js';
+import { type ApplyContext, stateAfter, stateBeforeSlot } from '../planner/apply-edit.js';
 import type { Change, Plan } from '../planner/change.js';
 import { sourceIdentity } from '../planner/identity.js';
 import type { SourceConnection } from '../source/connect.js';
+import { sqlState } from '../source/errors.js';
 import { changePublication, dropPublication } from '../source/publication.js';
 import { readServer } from '../source/server.js';
-import { createSlot, dropSlot } from '../source/slot.js';
-import { emptyState, type SourceIdentity } from '../state/edit.js';
+import { createSlot, currentWalFlushLsn, dropSlot, readSlot } from '../source/slot.js';
+import { emptyState, type SourceIdentity, withPendingSlot } from '../state/edit.js';
 import type { StateDocument, TableState } from '../state/state.js';
 import type { StateFile } from '../state/state-file.js';
 import type { Destinations } from './destinations.js';
@@ -62,12 +63,17 @@ export async function applyPlan(plan: Plan, deps: ApplyDeps, signal: AbortSignal
       try {
         const work = works.get(source) ?? new SourceWork(source, deps, signal);
         works.set(source, work);
-        const context = await carryOut(change, source, state, work, signal);
+        const record = async (next: StateDocument): Promise<void> => {
+          expected = await deps.stateFile.write(next, expected);
+          state = expected;
+        };
+        const context =
+          change.action === 'create_slot'
+            ? await makeSlot(change, source, work, () => state, record, signal)
+            : await carryOut(change, source, state, work, signal);
         await failpoint('before_state_write');
-        const written = await deps.stateFile.write(stateAfter(state, change, context), expected);
+        await record(stateAfter(state, change, context));
         await failpoint('after_state_write');
-        expected = written;
-        state = written;
         results[index] = { change, status: 'applied', durationMs: deps.clock.monotonicMs() - startedMs };
       } catch (error) {
         failedSources.set(source, `${change.action} ${change.address}`);
@@ -178,14 +184,14 @@ class SourceWork {
 
 /** The effects of one change outside of the state. @returns what recording it needs */
 async function carryOut(
-  change: Change,
+  change: Exclude<Change, { action: 'create_slot' }>,
   source: string,
   state: StateDocument,
   work: SourceWork,
   signal: AbortSignal,
 ): Promise<ApplyContext> {
   const table = state.sources[source]?.tables[keyOf(change.address)];
-  const done = async (slotLsn = ''): Promise<ApplyContext> => ({ identity: await work.identity(state), slotLsn });
+  const done = async (): Promise<ApplyContext> => ({ identity: await work.identity(state), slotLsn: '' });
   switch (change.action) {
     case 'create_publication':
     case 'add_publication_tables':
@@ -197,8 +203,6 @@ async function carryOut(
     case 'drop_publication':
       await dropPublication(await work.connection(state), change.details.publication, signal);
       return done();
-    case 'create_slot':
-      return done(formatLsn(await createSlot(await work.connection(state), change.details.slot, signal)));
     case 'drop_slot':
       await dropSlot(await work.connection(state), change.details.slot, signal);
       return done();
@@ -239,6 +243,36 @@ async function carryOut(
       return done();
     default:
       return assertNever(change);
+  }
+}
+
+/**
+ * Makes a slot, announcing it in the state first: one that was made and not recorded would hold WAL for ever and be in
+ * the way of the next apply, which could not tell it from somebody else's.
+ */
+async function makeSlot(
+  change: Extract<Change, { action: 'create_slot' }>,
+  source: string,
+  work: SourceWork,
+  state: () => StateDocument,
+  record: (next: StateDocument) => Promise<void>,
+  signal: AbortSignal,
+): Promise<ApplyContext> {
+  const { slot } = change.details;
+  const connection = await work.connection(state());
+  const identity = await work.identity(state());
+  const walLsn = formatLsn(await currentWalFlushLsn(connection, signal));
+  // One that is there already is not ours; createSlot says so.
+  const announced = (await readSlot(connection, slot, signal)) === null;
+  if (announced) await record(stateBeforeSlot(state(), change, identity, walLsn));
+  try {
+    return { identity, slotLsn: formatLsn(await createSlot(connection, slot, signal)) };
+  } catch (error) {
+    // What Postgres refused was not made. After a broken connection nobody knows, so the announcement stays.
+    if (announced && (sqlState(error) !== null || signal.aborted)) {
+      await record(withPendingSlot(state(), source, null));
+    }
+    throw error;
   }
 }
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
-import { type PlainError, SluiceError } from '../error/sluice-error.js';
+import { asSluiceError, type PlainError, SluiceError, toPlain } from '../error/sluice-error.js';
 import { runDoctor } from '../guard/doctor.js';
 import type { Plan } from '../planner/change.js';
 import { planChanges } from '../planner/plan.js';
@@ -61,15 +61,23 @@ export function createEngine(deps: EngineDeps): Engine {
     });
   };
 
-  const publishCopies = async (names: ReadonlySet<string>): Promise<void> => {
+  /** By destination: why its copy could not be published. What was synced stands all the same. */
+  const publishCopies = async (names: ReadonlySet<string>): Promise<ReadonlyMap<string, PlainError>> => {
+    const troubles = new Map<string, PlainError>();
     for (const name of names) {
       const settings = config.destinations[name];
       if (settings?.type !== 'duckdb' || settings.publish === null) continue;
       const { writer } = await destinations.get(name);
       const published = await stat(settings.publish.path).catch(() => null);
       const age = published === null ? Number.POSITIVE_INFINITY : clock.now().getTime() - published.mtimeMs;
-      if (age >= settings.publish.everyMs) await writer.publish(settings.publish.path);
+      if (age < settings.publish.everyMs) continue;
+      try {
+        await writer.publish(settings.publish.path);
+      } catch (error) {
+        troubles.set(name, toPlain(asSluiceError(error)));
+      }
     }
+    return troubles;
   };
 
   return {
@@ -89,7 +97,7 @@ export function createEngine(deps: EngineDeps): Engine {
         const state = await applied();
         const chosen = chosenSources(state, request);
         const used = new Set<string>();
-        const runs = await Promise.all(
+        const synced = await Promise.all(
           chosen.map(async ({ source, only }): Promise<SourceRun> => {
             const sourceState = state.sources[source];
             const settings = config.sources[source];
@@ -112,7 +120,11 @@ export function createEngine(deps: EngineDeps): Engine {
           }),
         );
         await destinations.releaseAll();
-        await publishCopies(used);
+        const unpublished = await publishCopies(used);
+        const runs = synced.map((run): SourceRun => {
+          const trouble = unpublished.get(state.sources[run.source]?.destination ?? '');
+          return trouble === undefined || run.error !== null ? run : { ...run, error: trouble };
+        });
         const ok = runs.every((run) => run.error === null && run.tables.every((table) => table.status === 'ok'));
         return { sources: runs, ok };
       }),

@@ -25,6 +25,10 @@ export function needsLoad(state: TableState, facts: TableFacts | null): boolean 
   return facts === null || facts.loadedGeneration < state.generation || facts.resnapshotReason !== null;
 }
 
+export function wasLoaded(facts: TableFacts | null): boolean {
+  return facts !== null && facts.loadedGeneration > 0;
+}
+
 /** What a sync of one source has to do now. A source's cdc tables share their stream: it runs at the most frequent one's interval. */
 export function dueWork(request: DueRequest, state: SourceState, facts: DestinationFacts, now: Date): DueWork {
   const active = Object.entries(state.tables).filter(([, table]) => table.enabled && !table.paused);

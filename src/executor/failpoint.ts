@@ -1,6 +1,6 @@
 /**
  * Places where a test may stop the process: `SLUICE_FAILPOINT=after_data_commit` kills it there with SIGKILL, as a crash
- * would. Without the variable this is one comparison.
+ * would; `after_data_commit@3` when it comes there for the third time. Without the variable this is one comparison.
  */
 export type Failpoint =
   | 'before_data_commit'
@@ -11,10 +11,13 @@ export type Failpoint =
   | 'before_state_write'
   | 'after_state_write';
 
-const wanted = process.env['SLUICE_FAILPOINT'];
+const [wanted, times = '1'] = process.env['SLUICE_FAILPOINT']?.split('@') ?? [];
+let left = Number(times);
 
 export async function failpoint(name: Failpoint): Promise<void> {
   if (wanted !== name) return;
+  left -= 1;
+  if (left > 0) return;
   process.kill(process.pid, 'SIGKILL');
   // The signal is not delivered at once; nothing more may happen meanwhile.
   await new Promise(() => undefined);

@@ -5,6 +5,7 @@ import type { DecodedColumn } from '../source/copy-decoder.js';
 import { abandonReceiver, openBatchChannel } from '../thread/batch-channel.js';
 import type { OpenDestination } from './destinations.js';
 import type { Clock, EngineEvent, TableRun } from './engine.js';
+import { failpoint } from './failpoint.js';
 import type { CopySummary, ReaderThread } from './reader/reader-thread.js';
 import { copySql, rejectedSql, type TablePlan } from './table-plan.js';
 
@@ -97,6 +98,7 @@ export async function loadTable(
     throw error;
   }
   const durationMs = Math.max(1, clock.monotonicMs() - startedMs);
+  await failpoint('before_load_finish');
   const outcome = await destination.pages.run(() =>
     writer.finishLoad({
       table: plan.target,
@@ -108,6 +110,7 @@ export async function loadTable(
       stream: finish.stream,
     }),
   );
+  await failpoint('after_load_finish');
   const totalMs = clock.monotonicMs() - startedMs;
   onEvent({ kind: 'load_ended', address: plan.address, rows: outcome.rows, bytes: summary.bytes, durationMs: totalMs });
   return {

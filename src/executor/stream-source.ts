@@ -166,8 +166,7 @@ export class SourceStream {
       confirmedLsn: formatLsn(this.#confirmed),
       tables: tables.map((table) => ({
         address: table.plan.address,
-        schema: table.plan.schema,
-        name: table.plan.name,
+        oid: table.plan.observed.oid,
         columns: decodedColumns(table.plan),
         keyColumns: table.plan.target.key.map((name) => table.plan.target.columns.findIndex((c) => c.name === name)),
         gate: table.mode === 'live' ? table.gate : null,

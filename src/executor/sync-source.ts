@@ -8,7 +8,7 @@ import type { SourceConnection } from '../source/connect.js';
 import { advanceSlot, currentWalFlushLsn } from '../source/slot.js';
 import type { SourceState } from '../state/state.js';
 import type { OpenDestination } from './destinations.js';
-import { type DueWork, dueWork, factsOf, needsLoad } from './due.js';
+import { type DueWork, dueWork, factsOf, needsLoad, wasLoaded } from './due.js';
 import type { Clock, EngineEvent, SourceRun, TableRun } from './engine.js';
 import { cursorColumn, cursorWhere, settledUpperBound, syncByCursor } from './incremental.js';
 import { type LoadDeps, loadTable } from './load-table.js';

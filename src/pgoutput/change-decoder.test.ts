@@ -12,8 +12,7 @@ const ITEMS = 7;
 const PRICE_TYPMOD = numericTypmod(6, 2);
 const TABLE: DecoderTable = {
   address: 'shop:public.items',
-  schema: 'public',
-  name: 'items',
+  oid: ITEMS,
   columns: [
     decodedColumn('id', observedType('int4'), { kind: 'int32' }),
     decodedColumn('note', observedType('text'), { kind: 'varchar' }),
@@ -288,6 +287,22 @@ describe('relations', () => {
     expect(run.changes.map((change) => change.seq)).toEqual([3]);
   });
 
+  test('are told apart by their OID: a renamed one is found, one of the same name is not', () => {
+    const run = start();
+    run.push(
+      ...transaction(
+        100n,
+        1,
+        wire.relation(8, 'public', 'items', RELATION_COLUMNS),
+        wire.insert(8, ['1', 'dropped since', '1']),
+        wire.relation(ITEMS, 'archive', 'old_name', RELATION_COLUMNS),
+        wire.insert(ITEMS, ['2', 'ours', '1']),
+      ),
+    );
+    expect(run.decoder.finish()).toMatchObject({ changes: 1, unknownChanges: 1 });
+    expect(run.changes.map((change) => change.row)).toEqual([[2, 'ours', 100]]);
+  });
+
   test.each<{ name: string; relation: Buffer; reason: string }>([
     {
       name: 'a column that is gone',
@@ -406,7 +421,7 @@ describe('what is skipped', () => {
   });
 
   test('by a gate: only for its own table', () => {
-    const second: DecoderTable = { ...TABLE, name: 'second', address: 'shop:public.second' };
+    const second: DecoderTable = { ...TABLE, oid: 8, address: 'shop:public.second' };
     const run = start({ tables: [{ ...TABLE, gate: gate('12:13:', 1000) }, second] });
     const other = wire.relation(8, 'public', 'second', RELATION_COLUMNS);
     run.push(
@@ -453,7 +468,7 @@ describe('batches', () => {
   });
 
   test('of all tables are handed on when their bytes together reach maxBytes', () => {
-    const second: DecoderTable = { ...TABLE, name: 'second', address: 'shop:public.second' };
+    const second: DecoderTable = { ...TABLE, oid: 8, address: 'shop:public.second' };
     const run = start({ tables: [TABLE, second], maxBytes: 60 });
     const other = wire.relation(8, 'public', 'second', RELATION_COLUMNS);
     run.push(

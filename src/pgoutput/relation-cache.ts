@@ -3,9 +3,11 @@ import type { Relation } from './message.js';
 
 /** A table that changes are decoded for. Plain data but for the gate's bigints; it can be cloned. */
 export interface RelationTarget {
-  readonly schema: string;
-  /** As it is published: the root of a partitioned table. */
-  readonly name: string;
+  /**
+   * As it is published: that of the root of a partitioned table. Not the name, which the stream gives as it was at the
+   * time of the change: a table renamed since then has to be found, and one dropped and made anew must not be.
+   */
+  readonly oid: number;
   readonly columns: readonly DecodedColumn[];
   /** Positions of the key columns in `columns`. */
   readonly keyColumns: readonly number[];
@@ -25,12 +27,12 @@ export interface BoundRelation {
 /** The relations that the stream has described. It describes one before its first change and again after each DDL. */
 export class RelationCache {
   private readonly tables: readonly RelationTarget[];
-  private readonly byName: ReadonlyMap<string, number>;
+  private readonly indexes: ReadonlyMap<number, number>;
   private readonly byOid = new Map<number, BoundRelation>();
 
   constructor(tables: readonly RelationTarget[]) {
     this.tables = tables;
-    this.byName = new Map(tables.map((table, index) => [nameKey(table), index]));
+    this.indexes = new Map(tables.map((table, index) => [table.oid, index]));
   }
 
   set(relation: Relation): void {
@@ -42,7 +44,7 @@ export class RelationCache {
   }
 
   private bind(relation: Relation): BoundRelation {
-    const tableIndex = this.byName.get(nameKey(relation)) ?? -1;
+    const tableIndex = this.indexes.get(relation.oid) ?? -1;
     const table = this.tables[tableIndex];
     if (table === undefined) return { relation, tableIndex: -1, fieldOf: new Int32Array(0), mismatch: null };
     const positions = new Map(relation.columns.map((column, index) => [column.name, index]));
@@ -79,8 +81,4 @@ function findKeyMismatch(table: RelationTarget, relation: Relation): string | nu
   const ours = table.keyColumns.map((index) => table.columns[index]?.name ?? '');
   const same = sent.length === ours.length && ours.every((name) => sent.includes(name));
   return same ? null : `its key is now (${sent.join(', ')}), not (${ours.join(', ')})`;
-}
-
-function nameKey(table: { readonly schema: string; readonly name: string }): string {
-  return JSON.stringify([table.schema, table.name]);
 }

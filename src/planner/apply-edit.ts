@@ -11,6 +11,7 @@ import {
   withIdentity,
   withoutSource,
   withoutTable,
+  withPendingSlot,
   withPublication,
   withSlot,
   withSource,
@@ -64,6 +65,7 @@ export function stateAfter(state: StateDocument, change: Change, context: ApplyC
       return withLoads(created, name, loads, change.reason, false);
     }
     case 'drop_slot': {
+      if (source?.pending_slot?.name === change.details.slot) return withPendingSlot(ready, name, null);
       if (source?.slot?.name !== change.details.slot) return ready;
       const dropped = withSlot(ready, name, null);
       // Ours is only the knowledge that it was there; verified anew with the next slot.
@@ -104,6 +106,22 @@ export function stateAfter(state: StateDocument, change: Change, context: ApplyC
     default:
       return assertNever(change);
   }
+}
+
+/**
+ * The state before a slot is made. If the apply ends between making and recording it, this is what tells the next plan
+ * that the slot on the server is ours; all other changes are simply made again.
+ * @param walLsn the end of the server's WAL now, below which no slot that is made later can stand
+ */
+export function stateBeforeSlot(
+  state: StateDocument,
+  change: Extract<Change, { action: 'create_slot' }>,
+  identity: SourceIdentity,
+  walLsn: string,
+): StateDocument {
+  const { source } = addressOf(change);
+  const ready = withSourceReady(state, source, identity);
+  return withPendingSlot(ready, source, { name: change.details.slot, wal_lsn: walLsn });
 }
 
 function addressOf(change: Change): Address {

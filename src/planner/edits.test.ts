@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { Config, SourceConfig, TableConfig, TableEntry } from '../config/config.js';
 import type { ObservedTable } from '../source/catalog-model.js';
-import { emptyState } from '../state/edit.js';
-import { stateAfter } from './apply-edit.js';
+import { emptyState, withPendingSlot } from '../state/edit.js';
+import { stateAfter, stateBeforeSlot } from './apply-edit.js';
 import type { Change, Plan } from './change.js';
 import {
   applied,
@@ -563,7 +563,26 @@ function check(name: string, config: Config, current: World): void {
     expect(labels(planOf(config, rest).changes), `${name}: ended after ${made} changes`).toEqual([]);
     if (resumed === part) expectGapsRead(`${name}: ended after ${made} changes`, plan, current, rest);
   }
+  expectSlotFound(name, config, plan, current);
   expectIdempotent(name, plan, current);
+}
+
+/** An apply that was killed after it made a slot and before it recorded it: the next one gets along without a person. */
+function expectSlotFound(name: string, config: Config, plan: Plan, current: World): void {
+  for (const [index, change] of plan.changes.entries()) {
+    if (change.action !== 'create_slot') continue;
+    const before = applied(config, current, plan.changes.slice(0, index));
+    const killed = {
+      ...before,
+      slots: [...before.slots, sampleSlot({ name: change.details.slot })],
+      state: stateBeforeSlot(before.state ?? emptyState('a-lineage'), change, IDENTITY, '0/1000'),
+    };
+    const next = planOf(config, killed);
+    expect(next.blockers, `${name}: killed before the slot was recorded`).toEqual([]);
+    const after = applied(config, killed, next.changes);
+    expect(labels(planOf(config, after).changes), `${name}: killed before the slot was recorded`).toEqual([]);
+    expectGapsRead(`${name}: killed before the slot was recorded`, next, current, after);
+  }
 }
 
 function expectOrder(name: string, plan: Plan): void {
@@ -595,17 +614,7 @@ function expectGapsRead(name: string, plan: Plan, before: World, after: World): 
 }
 
 function expectIdempotent(name: string, plan: Plan, current: World): void {
-  const context = {
-    identity: {
-      connection_fingerprint: 'c',
-      system_identifier: 's',
-      database: 'd',
-      destination: 'w',
-      destination_fingerprint: 'f',
-      management: 'managed',
-    },
-    slotLsn: '0/1',
-  } as const;
+  const context = { identity: IDENTITY, slotLsn: '0/1' };
   let state = current.state ?? emptyState('l');
   for (const change of plan.changes) {
     const once = stateAfter(state, change, context);
@@ -614,6 +623,73 @@ function expectIdempotent(name: string, plan: Plan, current: World): void {
     state = once;
   }
 }
+
+const IDENTITY = {
+  connection_fingerprint: 'c',
+  system_identifier: 's',
+  database: 'd',
+  destination: 'w',
+  destination_fingerprint: 'f',
+  management: 'managed',
+} as const;
+
+describe('a slot that was about to be made', () => {
+  const pending = (wal_lsn: string) => (current: World) => ({
+    ...current,
+    state: withPendingSlot(current.state ?? emptyState('l'), 'shop', { name: 'sluice_shop', wal_lsn }),
+  });
+  const remade = [...recreated, ...resyncs(CDC)];
+
+  test.each<{
+    name: string;
+    world: (current: World) => World;
+    changes: readonly string[];
+    blockers: readonly string[];
+  }>([
+    { name: 'and is there: ours, made anew', world: pending('0/FFF'), changes: remade, blockers: [] },
+    {
+      name: 'and is not there',
+      world: (current) => ({ ...pending('0/FFF')(current), slots: [] }),
+      changes: remade.slice(1),
+      blockers: [],
+    },
+    {
+      name: 'and one that stood there before',
+      world: pending('0/1001'),
+      changes: remade.slice(1),
+      blockers: ['SLOT_OCCUPIED'],
+    },
+    {
+      name: 'and one of another plugin',
+      world: (current) => ({
+        ...pending('0/FFF')(current),
+        slots: current.slots.map((slot) => ({ ...slot, plugin: 'test_decoding' })),
+      }),
+      changes: remade.slice(1),
+      blockers: ['SLOT_OCCUPIED'],
+    },
+    {
+      name: 'and one of another database',
+      world: (current) => ({
+        ...pending('0/FFF')(current),
+        slots: current.slots.map((slot) => ({ ...slot, database: 'other' })),
+      }),
+      changes: remade.slice(1),
+      blockers: ['SLOT_OCCUPIED'],
+    },
+  ])('$name', (c) => {
+    const plan = planOf(BASE_CONFIG, c.world(BASE));
+    expect(labels(plan.changes)).toEqual(c.changes);
+    expect(plan.blockers.map((blocker) => blocker.code)).toEqual(c.blockers);
+    const drop = plan.changes.find((change) => change.action === 'drop_slot');
+    expect(drop?.destructive ?? false, 'nothing was read from it').toBe(false);
+  });
+
+  test('goes with its source, when that leaves the file', () => {
+    const plan = planOf({ ...BASE_CONFIG, sources: {} }, pending('0/FFF')(BASE));
+    expect(labels(plan.changes).filter((label) => label.startsWith('drop_slot'))).toEqual(['drop_slot shop:slot']);
+  });
+});
 
 describe('edits that follow one another', () => {
   test.each<{

@@ -1,4 +1,5 @@
 import type { SourceConfig } from '../config/config.js';
+import { parseLsn } from '../pgoutput/lsn.js';
 import type { ObservedServer, ObservedSlot, ObservedSource } from '../source/catalog-model.js';
 import { quoteIdentifier, quoteLiteral } from '../source/sql-identifier.js';
 import type { SourceState } from '../state/state.js';
@@ -37,6 +38,17 @@ export interface SlotPlan {
 export function planSlot(input: SlotInput): SlotPlan {
   const { source, state, catalog } = input;
   const address = `${source.name}:slot`;
+  const leftover = dropLeftover(address, state, catalog);
+  if (leftover === null) return planKnownSlot(input, address);
+  // It goes first, and so it is in nobody's way.
+  const slots = catalog.slots.filter((slot) => slot.name !== leftover.slot);
+  const server = { ...catalog.server, usedReplicationSlots: catalog.server.usedReplicationSlots - 1 };
+  const plan = planKnownSlot({ ...input, catalog: { ...catalog, slots, server } }, address);
+  return { ...plan, drop: [leftover.change, ...plan.drop] };
+}
+
+function planKnownSlot(input: SlotInput, address: string): SlotPlan {
+  const { source, state, catalog } = input;
   const name = source.cdc.slot;
   const old = state?.slot ?? null;
   const none: SlotPlan = { drop: [], make: [], end: [], kept: false, gap: null, blockers: [] };
@@ -93,9 +105,31 @@ export function planSlot(input: SlotInput): SlotPlan {
 
 /** The slot of a source that left the file. */
 export function planSlotEnd(source: string, state: SourceState, catalog: ObservedSource): readonly Change[] {
-  return state.slot === null
-    ? []
-    : [dropChange(`${source}:slot`, state.slot.name, catalog, 'the source left the file', true)];
+  const address = `${source}:slot`;
+  const leftover = dropLeftover(address, state, catalog);
+  return [
+    ...(leftover === null ? [] : [leftover.change]),
+    ...(state.slot === null ? [] : [dropChange(address, state.slot.name, catalog, 'the source left the file', true)]),
+  ];
+}
+
+/**
+ * A slot that an apply made and could not record, because it was killed in between. That it is ours: the state names it
+ * as one that was about to be made, when there was none of that name, and it stands behind nothing that was in the WAL
+ * then. Nothing was read from it, so making it anew loses nothing.
+ */
+function dropLeftover(
+  address: string,
+  state: SourceState | null,
+  catalog: ObservedSource,
+): { readonly slot: string; readonly change: Change } | null {
+  const pending = state?.pending_slot ?? null;
+  const slot = pending === null ? null : findSlot(catalog, pending.name);
+  if (pending === null || slot === null) return null;
+  if (slot.plugin !== 'pgoutput' || slot.database !== catalog.server.database) return null;
+  if (slot.confirmedFlushLsn !== null && parseLsn(slot.confirmedFlushLsn) < parseLsn(pending.wal_lsn)) return null;
+  const reason = 'an interrupted apply made it and could not record it; it is made anew';
+  return { slot: slot.name, change: dropChange(address, slot.name, catalog, reason, false) };
 }
 
 /** SQL for a slot that Sluice cannot reach any more. */

@@ -37,7 +37,7 @@ test.each<{ name: string; edit: (state: StateDocument) => StateDocument; expecte
     edit: (state) => withSource(state, 'new', newSource(identity)),
     expected: {
       shop: sampleSource(),
-      new: { ...identity, publication: null, publication_tables: [], slot: null, tables: {} },
+      new: { ...identity, publication: null, publication_tables: [], slot: null, pending_slot: null, tables: {} },
     },
   },
   { name: 'withoutSource', edit: (state) => withoutSource(state, 'shop'), expected: {} },

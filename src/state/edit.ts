@@ -18,7 +18,7 @@ export type SourceIdentity = Pick<
 
 /** A source of which nothing has been made yet. */
 export function newSource(identity: SourceIdentity): SourceState {
-  return { ...identity, publication: null, publication_tables: [], slot: null, tables: {} };
+  return { ...identity, publication: null, publication_tables: [], slot: null, pending_slot: null, tables: {} };
 }
 
 export function withSource(state: StateDocument, name: string, source: SourceState): StateDocument {
@@ -95,8 +95,18 @@ export function setPaused(state: StateDocument, source: string, table: string, p
   return editTable(state, source, table, { paused });
 }
 
+/** Records the slot that is there, or null; none is about to be made any more. */
 export function withSlot(state: StateDocument, source: string, slot: SourceState['slot']): StateDocument {
-  return editSource(state, source, (current) => ({ ...current, slot }));
+  return editSource(state, source, (current) => ({ ...current, slot, pending_slot: null }));
+}
+
+/** Records that a slot is about to be made; the one before it, if any, is gone. Null: it was not made after all. */
+export function withPendingSlot(
+  state: StateDocument,
+  source: string,
+  pending: SourceState['pending_slot'],
+): StateDocument {
+  return editSource(state, source, (current) => ({ ...current, slot: null, pending_slot: pending }));
 }
 
 /** Records the publication and which tables in it are ours; null and [] when it is gone. */

@@ -35,6 +35,7 @@ export function sampleSource(fields: Partial<SourceState> = {}): SourceState {
     publication: 'sluice_pub_shop',
     publication_tables: ['public.users'],
     slot: { name: 'sluice_shop', created_lsn: '0/1000' },
+    pending_slot: null,
     tables: { 'public.users': sampleTable() },
     ...fields,
   };

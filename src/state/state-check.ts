@@ -40,6 +40,10 @@ function sourceState(reader: Reader): SourceState {
     publication: reader.textOrNull('publication'),
     publication_tables: reader.texts('publication_tables'),
     slot: reader.objectOrNull('slot', (slot) => ({ name: slot.text('name'), created_lsn: slot.text('created_lsn') })),
+    pending_slot: reader.objectOrNull('pending_slot', (slot) => ({
+      name: slot.text('name'),
+      wal_lsn: slot.text('wal_lsn'),
+    })),
     tables: reader.map('tables', tableState),
   };
 }

@@ -31,6 +31,12 @@ export interface SourceState {
    */
   readonly publication_tables: readonly string[];
   readonly slot: { readonly name: string; readonly created_lsn: string } | null;
+  /**
+   * A slot that is about to be made, written before it is: where the apply ends before it can record the slot, the next
+   * plan knows what it finds on the server for ours. `wal_lsn` is the end of the WAL at that moment; a slot that stands
+   * before it is somebody else's. Null at all other times.
+   */
+  readonly pending_slot: { readonly name: string; readonly wal_lsn: string } | null;
   /** By `schema.table` of the source. */
   readonly tables: Readonly<Record<string, TableState>>;
 }

@@ -1,12 +1,5 @@
 import type { Cells, DuckReader, EngineFixture } from '../engine-fixture.js';
-import {
-  duckdbTexts,
-  hasConsolidated,
-  hasHistory,
-  isCdc,
-  type OracleTable,
-  postgresTexts,
-} from './oracle-table.js';
+import { duckdbTexts, hasConsolidated, hasHistory, isCdc, type OracleTable, postgresTexts } from './oracle-table.js';
 
 /** What Postgres and the DuckDB file hold at a quiet moment, in the common text of oracle-table.ts. */
 

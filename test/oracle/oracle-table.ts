@@ -63,7 +63,7 @@ const accounts: OracleTable = {
     (n) => `name = 'name ${n}', active = ${n % 2 === 0}`,
     () => 'name = null, active = null',
     (n) => `at = ${later} ${n % 100_000}`,
-    () => 'id = id',
+    () => 'id = accounts.id',
   ],
   fresh: (n) => ({ columns: 'name, balance, active, at', values: `'new ${n}', ${amount(n)}, true, ${later} ${n}` }),
   deletes: true,
@@ -78,7 +78,7 @@ const lines: OracleTable = {
   settings: { output: 'consolidated', deletes: 'hard' },
   columns: [plain('region'), plain('no'), plain('note'), plain('qty')],
   keyColumns: 2,
-  keyOf: (i) => `'${['é', "it's", '', '\\N'][i % 4]}', ${Math.floor(i / 4)}`,
+  keyOf: (i) => `'${['é', "it''s", '', '\\N'][i % 4]}', ${Math.floor(i / 4)}`,
   changes: [(n) => `qty = ${n}`, (n) => `note = 'note ${n}'`, () => 'note = null', (n) => `note = '', qty = -${n}`],
   fresh: (n) => ({ columns: 'note, qty', values: `'n${n}', ${n}` }),
   deletes: true,
@@ -133,14 +133,18 @@ const people: OracleTable = {
   name: 'people',
   ddl: 'create table people (mail citext primary key, born date, tags text[])',
   settings: { output: 'both', deletes: 'hard' },
-  columns: [plain('mail'), plain('born'), { name: 'tags', postgres: 'to_json($)::text', duckdb: 'to_json($)::VARCHAR' }],
+  columns: [
+    plain('mail'),
+    plain('born'),
+    { name: 'tags', postgres: 'to_json($)::text', duckdb: 'to_json($)::VARCHAR' },
+  ],
   keyColumns: 1,
   // Two spellings of each name: one key for Postgres' unique index, two for whoever compares bytes.
   keyOf: (i) => (i % 2 === 0 ? `'p${Math.floor(i / 2)}'` : `'P${Math.floor(i / 2)}'`),
   changes: [
     (n) => `born = date '2000-01-01' + ${n % 10_000}`,
     (n) => `tags = array['t${n}', null, '']`,
-    () => 'mail = mail',
+    () => 'mail = people.mail',
   ],
   fresh: (n) => ({ columns: 'born, tags', values: `date '1990-01-01' + ${n % 10_000}, array['n${n}']` }),
   deletes: true,
@@ -230,7 +234,13 @@ export const FIRST_TABLES: readonly OracleTable[] = [
 
 /** Added to the file while the slot lives and sessions write to them. */
 export const LATE_TABLES: readonly OracleTable[] = [
-  { ...accounts, key: 'public.late', name: 'late', ddl: accounts.ddl.replace('table accounts', 'table late') },
+  {
+    ...accounts,
+    key: 'public.late',
+    name: 'late',
+    ddl: accounts.ddl.replace('table accounts', 'table late'),
+    changes: accounts.changes.slice(0, -1),
+  },
   toasted('late_docs', { output: 'both', deletes: 'soft' }),
 ];
 
@@ -257,7 +267,7 @@ export function postgresTexts(table: OracleTable, alias: string): string[] {
 }
 
 export function duckdbTexts(table: OracleTable): string[] {
-  return table.columns.map((column) => column.duckdb.replaceAll('$', column.name));
+  return table.columns.map((column) => column.duckdb.replaceAll('$', `"${column.name}"`));
 }
 
 export function keyNames(table: OracleTable): string[] {

@@ -20,8 +20,8 @@ export type Step =
     }
   | { readonly kind: 'transaction'; readonly session: number; readonly verb: TransactionVerb }
   | { readonly kind: 'truncate'; readonly session: number; readonly table: number }
-  /** Begins a sync and lets the workload go on beside it. */
-  | { readonly kind: 'sync' }
+  /** Begins a sync and lets the workload go on beside it. `only`: of one table, for which the others' changes are kept. */
+  | { readonly kind: 'sync'; readonly only: number | null }
   | { readonly kind: 'resync'; readonly table: number }
   | { readonly kind: 'add_table' }
   /** `leaveOpen`: transactions that nothing waits for stay open over it. */
@@ -88,7 +88,10 @@ export const STEP: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('truncate' as const), session, table }) },
-  { weight: 5, arbitrary: fc.constant({ kind: 'sync' as const }) },
+  {
+    weight: 5,
+    arbitrary: fc.record({ kind: fc.constant('sync' as const), only: fc.option(table, { nil: null, freq: 2 }) }),
+  },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('resync' as const), table }) },
   { weight: 1, arbitrary: fc.constant({ kind: 'add_table' as const }) },
   {
@@ -239,7 +242,9 @@ export function changeStatements(target: OracleTable, step: Extract<Step, { kind
     case 'rekey':
       return target.rekeys ? [move(first, second)] : [];
     case 'rekey_and_update':
-      return target.rekeys ? [move(first, second), ...change(step.seed), move(second, first), ...change(step.seed + 1)] : [];
+      return target.rekeys
+        ? [move(first, second), ...change(step.seed), move(second, first), ...change(step.seed + 1)]
+        : [];
     case 'swap':
       return target.rekeys ? [move(first, spare), move(second, first), move(spare, second)] : [];
     case 'chain': {

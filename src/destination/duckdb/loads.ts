@@ -1,5 +1,5 @@
 import type { RecordBatch } from 'apache-arrow';
-import { duckdbTypeName, type LogicalType } from '../../batch/logical-type.js';
+import type { LogicalType } from '../../batch/logical-type.js';
 import { attachBatch, type BatchMessage } from '../../batch/transfer.js';
 import { SluiceError } from '../../error/sluice-error.js';
 import { BatchReceiver } from '../../thread/batch-channel.js';
@@ -12,7 +12,7 @@ import { lsnNumber, lsnNumberSql } from './lsn-number.js';
 import { isClaimed, refuseOccupied } from './occupied.js';
 import type { DuckDbSession } from './session.js';
 import { columnList, identifier, keyEquality, literal, qualified } from './sql-text.js';
-import { columnTypes, createHistory, ensureSchema, liveRows, tableExists } from './target-ddl.js';
+import { columnDefinition, columnTypes, createHistory, ensureSchema, liveRows, tableExists } from './target-ddl.js';
 
 /**
  * Loads: rows go into a table beside the target, in as many transactions as it takes; one last transaction puts it in
@@ -50,7 +50,7 @@ export class RunningLoad {
     await ensureSchema(session, table.schema);
     await session.run(`DROP TABLE IF EXISTS ${loadTable(table)}`);
     await session.run(`DROP TABLE IF EXISTS ${rejectedTable(table.address)}`);
-    const columns = table.columns.map((column) => `${identifier(column.name)} ${duckdbTypeName(column.type)}`);
+    const columns = table.columns.map(columnDefinition);
     if (begin.seed !== null) {
       const names = metadataNames(table.metadataPrefix);
       columns.push(...names.map((name, i) => `${identifier(name)} ${METADATA_TYPES[i]}`));
@@ -112,10 +112,11 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
     const [loaded] = await session.rows<{ n: string }>(`SELECT count(*) AS n FROM ${load}`);
     const rows = Number(loaded?.n ?? 0);
     const history = { schema: table.schema, name: historyName(table) };
+    const hadHistory = await tableExists(session, history);
     let heldChanges = 0;
     if (mark !== null) {
       if (table.output !== 'consolidated') {
-        if (await tableExists(session, history)) await reconcileHistory(session, table, mark.takenAt, mark.seedLsn);
+        if (hadHistory) await reconcileHistory(session, table, mark.takenAt, mark.seedLsn);
         else {
           await createHistory(session, table);
           await session.run(
@@ -128,8 +129,7 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
     }
     if (table.output === 'history' && mark !== null) {
       await session.run(`DROP TABLE ${load}`);
-      // Left from when there was a consolidated table; somebody else's of that name is none of our business.
-      if (await isClaimed(session, table)) await session.run(`DROP TABLE IF EXISTS ${qualified(table)}`);
+      if (await isOldConsolidated(session, table, hadHistory)) await session.run(`DROP TABLE ${qualified(table)}`);
     } else {
       await session.run(`DROP TABLE IF EXISTS ${qualified(table)}`);
       await session.run(`ALTER TABLE ${load} RENAME TO ${identifier(table.name)}`);
@@ -190,6 +190,16 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
     });
     return { rows, rejected, heldChanges, needsLoad: truncated };
   });
+}
+
+/**
+ * Whether the table of a history-only output's plain name is left from an output or method with a consolidated one. It
+ * is somebody's own when no load of ours was at that place, or when ours there kept a history and it has none of our columns.
+ */
+async function isOldConsolidated(session: DuckDbSession, table: TargetTable, hadHistory: boolean): Promise<boolean> {
+  const columns = await columnTypes(session, table);
+  if (columns.size === 0 || !(await isClaimed(session, table))) return false;
+  return !hadHistory || columns.has(metadataColumns(table.metadataPrefix).op);
 }
 
 /** Takes a load's rejected values over. A reload replaces what was said of the rows before; history keeps its own. */
@@ -254,9 +264,7 @@ async function reconcileHistory(session: DuckDbSession, table: TargetTable, at: 
   const old = await columnTypes(session, history);
   for (const column of table.columns) {
     if (!old.has(column.name)) {
-      await session.run(
-        `ALTER TABLE ${qualified(history)} ADD COLUMN ${identifier(column.name)} ${duckdbTypeName(column.type)}`,
-      );
+      await session.run(`ALTER TABLE ${qualified(history)} ADD COLUMN ${columnDefinition(column)}`);
     }
   }
   const names = table.columns.map((c) => c.name);

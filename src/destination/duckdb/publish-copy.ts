@@ -22,11 +22,13 @@ export async function publishCopy(from: string, to: string): Promise<void> {
     await rename(temporary, to);
     await syncPath(dirname(to));
   } catch (error) {
-    await rm(temporary, { force: true });
+    // Where the folder itself is the trouble, there is nothing to remove; the first error says why.
+    await rm(temporary, { force: true }).catch(() => undefined);
     if (error instanceof SluiceError) throw error;
     throw new SluiceError({
       code: 'DESTINATION_FAILED',
       message: `cannot publish ${to}: ${causeText(error)}`,
+      hint: 'check publish.path of the destination; what was synced is safe in the destination itself',
       cause: error,
     });
   }

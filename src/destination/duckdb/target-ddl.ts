@@ -28,9 +28,19 @@ export async function columnTypes(session: DuckDbSession, table: TableName): Pro
   return new Map(rows.map((row) => [row.column_name, row.data_type]));
 }
 
+/**
+ * A column of a table that Sluice makes. DuckDB's run-length compression takes 0 and -0 for the same value and would keep
+ * the sign of one of them only; ALP keeps both (save in a row group that holds nothing but zeros).
+ */
+export function columnDefinition(column: TargetTable['columns'][number]): string {
+  const { kind } = column.type;
+  const compression = kind === 'float32' || kind === 'float64' ? ' USING COMPRESSION ALP' : '';
+  return `${identifier(column.name)} ${duckdbTypeName(column.type)}${compression}`;
+}
+
 export async function createHistory(session: DuckDbSession, table: TargetTable): Promise<void> {
   const columns = [
-    ...table.columns.map((column) => `${identifier(column.name)} ${duckdbTypeName(column.type)}`),
+    ...table.columns.map(columnDefinition),
     ...metadataNames(table.metadataPrefix).map((name, i) => `${identifier(name)} ${METADATA_TYPES[i]}`),
     'valid_from TIMESTAMPTZ',
     'valid_to TIMESTAMPTZ',
@@ -52,9 +62,7 @@ export async function addMissingColumns(session: DuckDbSession, table: TargetTab
     const known = new Set([...existing.keys()].map((column) => column.toLowerCase()));
     for (const column of table.columns) {
       if (known.has(column.name.toLowerCase())) continue;
-      await session.run(
-        `ALTER TABLE ${qualified(name)} ADD COLUMN ${identifier(column.name)} ${duckdbTypeName(column.type)}`,
-      );
+      await session.run(`ALTER TABLE ${qualified(name)} ADD COLUMN ${columnDefinition(column)}`);
     }
   }
 }

@@ -40,8 +40,7 @@ export interface CopySummary {
 
 export interface PeekTable {
   readonly address: string;
-  readonly schema: string;
-  readonly name: string;
+  readonly oid: number;
   readonly columns: readonly DecodedColumn[];
   /** Positions of the key columns. */
   readonly keyColumns: readonly number[];

@@ -90,8 +90,7 @@ describe.each([13, 17] as const)('Postgres %i', (major) => {
     const decoder = new ChangeDecoder({
       tables: prepared.map(({ table, columns }) => ({
         address: `test:agree.${table.name}`,
-        schema: 'agree',
-        name: table.name,
+        oid: table.oid,
         columns,
         keyColumns: [0],
       })),
