@@ -52,8 +52,9 @@ function workloadsOf(which: string): WorkloadName[] {
 async function main(): Promise<void> {
   const request = parseRequest(process.argv.slice(2));
   const stop = new AbortController();
+  // A terminal's Ctrl-C comes twice, once by way of tsx.
   for (const name of ['SIGINT', 'SIGTERM'] as const)
-    process.once(name, () => stop.abort(new Error(`stopped by ${name}`)));
+    process.on(name, () => stop.abort(new Error(`stopped by ${name}`)));
   const note = (text: string) => void process.stderr.write(`${text}\n`);
   const reports: Report[] = [];
   let machine = null;

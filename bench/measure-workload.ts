@@ -57,7 +57,10 @@ export async function measureWorkload(
   const root = await mkdtemp(path.join(tmpdir(), 'sluice-bench-'));
   let postgres: TestPostgres | null = null;
   try {
-    postgres = await startPostgres({ major: 17, settings: POSTGRES_SETTINGS, hba: HBA });
+    const server = await startPostgres({ major: 17, settings: POSTGRES_SETTINGS, hba: HBA });
+    postgres = server;
+    // Ends whatever statement is waited for.
+    signal.addEventListener('abort', () => void server.stop('immediate').catch(() => {}), { once: true });
     note(`${workload.name}: filling the source`);
     await seed(workload, postgres);
     const project = await BenchProject.create(workload, postgres, root, signal);
@@ -82,6 +85,9 @@ export async function measureWorkload(
       await compare(workload, project, expected);
     }
     return { workload, machine: await describeMachine(postgres), pairs };
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
   } finally {
     await postgres?.stop();
     await rm(root, { recursive: true, force: true });

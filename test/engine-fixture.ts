@@ -7,7 +7,7 @@ import { realClock } from '../src/cli/real-clock.js';
 import { loadConfig } from '../src/config/load.js';
 import { formatProblems } from '../src/config/problem.js';
 import { createEngine } from '../src/executor/create-engine.js';
-import type { Engine, EngineEvent, SyncReport, SyncRequest } from '../src/executor/engine.js';
+import type { Clock, Engine, EngineEvent, SyncReport, SyncRequest } from '../src/executor/engine.js';
 import type { Plan } from '../src/planner/change.js';
 import type { TestPostgres } from './postgres/server.js';
 
@@ -29,6 +29,8 @@ export interface FixtureOptions {
   readonly destination?: Readonly<Record<string, unknown>>;
   /** More sources beside `shop`, as they stand in the file; their connection is `db`. */
   readonly moreSources?: Readonly<Record<string, unknown>>;
+  /** Instead of the machine's. */
+  readonly clock?: Clock;
 }
 
 /** A cell as text, null for NULL. */
@@ -119,7 +121,7 @@ export class EngineFixture {
     if (!loaded.ok) throw new Error(formatProblems(loaded.problems));
     return createEngine({
       config: loaded.config,
-      clock: realClock,
+      clock: this.#options.clock ?? realClock,
       host: {
         name: hostname(),
         pid: process.pid,

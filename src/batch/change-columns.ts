@@ -29,3 +29,10 @@ export function unchangedColumnNames(tableColumns: number): string[] {
   const words = Math.max(1, Math.ceil(tableColumns / UNCHANGED_BITS));
   return Array.from({ length: words }, (_, word) => `__unchanged_${word}`);
 }
+
+/** Names that the columns of a streamed table cannot have, as they stand beside them while changes are merged. */
+export function workingColumnNames(tableColumns: number): string[] {
+  const merging = ['__segment', '__segment_id', '__root', '__present', '__valid_from', '__valid_to', '__nth'];
+  const numbered = Array.from({ length: tableColumns }, (_, i) => [`__sent_${i}`, `__root_key_${i}`]).flat();
+  return [...CHANGE_COLUMNS.map(({ name }) => name), ...unchangedColumnNames(tableColumns), ...merging, ...numbered];
+}

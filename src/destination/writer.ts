@@ -19,6 +19,7 @@ export interface DestinationWriter {
   loadRejected(load: { readonly address: string; readonly channel: ChannelEnd }): Promise<number>;
   /** One transaction: the load takes the target's place, held changes that its snapshot did not see are applied, checkpoint and run record are written. */
   finishLoad(load: FinishLoad): Promise<LoadOutcome>;
+  /** Ends a load that failed and removes what it wrote. */
   abandonLoad(address: string): Promise<void>;
 
   /** Takes the batches of one page of changes into temporary tables. Ends with the channel. */
@@ -105,8 +106,8 @@ export interface PageTable {
     readonly committedAt: string;
     readonly xid: number;
   }[];
-  /** Set when the table's columns no longer fit: later changes are held and a load is asked for. */
-  readonly mismatch: string | null;
+  /** Set when the table's columns no longer fit: later changes are not in the page, and a load is asked for. */
+  readonly mismatch: { readonly reason: string; readonly lsn: string; readonly xid: number } | null;
 }
 
 export interface CommitPage {

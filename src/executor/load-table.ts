@@ -49,6 +49,8 @@ export interface LoadFinish {
   readonly stream: StreamStart | null;
   /** Limits the rows of a first append load; null: all rows. */
   readonly where: string | null;
+  /** Asked before the last step, while no page is under way: an error ends the load without effect. */
+  readonly obstacle?: () => SluiceError | null;
 }
 
 /**
@@ -79,7 +81,9 @@ export async function loadTable(
     seed: seedLsn === null ? null : { lsn: seedLsn, at: taken.takenAt },
     channel: channel.receiver,
   });
+  const durationMs = (): number => Math.max(1, clock.monotonicMs() - startedMs);
   let summary: CopySummary;
+  let outcome: LoadOutcome;
   try {
     const copying = reader.copy({
       address: plan.address,
@@ -93,23 +97,25 @@ export async function loadTable(
     [summary] = await settleBoth(copying, writing);
     await copyRejectedValues(plan, deps, summary, finish.where);
     await reader.endSnapshot();
+    await failpoint('before_load_finish');
+    outcome = await destination.pages.run(() => {
+      const obstacle = finish.obstacle?.() ?? null;
+      if (obstacle !== null) throw obstacle;
+      return writer.finishLoad({
+        table: plan.target,
+        mark,
+        asOf: taken.takenAt,
+        cursor: finish.cursor,
+        rowsPerSecond: summary.rows < MIN_ROWS_FOR_RATE ? null : (summary.rows / durationMs()) * 1000,
+        run: deps.run,
+        stream: finish.stream,
+      });
+    });
   } catch (error) {
-    await writer.abandonLoad(plan.address);
+    // What this leaves behind the next load removes; the reason of the failure is worth more than a second one.
+    await writer.abandonLoad(plan.address).catch(() => undefined);
     throw error;
   }
-  const durationMs = Math.max(1, clock.monotonicMs() - startedMs);
-  await failpoint('before_load_finish');
-  const outcome = await destination.pages.run(() =>
-    writer.finishLoad({
-      table: plan.target,
-      mark,
-      asOf: taken.takenAt,
-      cursor: finish.cursor,
-      rowsPerSecond: summary.rows < MIN_ROWS_FOR_RATE ? null : (summary.rows / durationMs) * 1000,
-      run: deps.run,
-      stream: finish.stream,
-    }),
-  );
   await failpoint('after_load_finish');
   const totalMs = clock.monotonicMs() - startedMs;
   onEvent({ kind: 'load_ended', address: plan.address, rows: outcome.rows, bytes: summary.bytes, durationMs: totalMs });

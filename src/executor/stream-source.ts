@@ -15,7 +15,7 @@ import type { TablePlan } from './table-plan.js';
  * Messages in one page. Each page costs a pass over the WAL since the slot's restart point, so few large pages are
  * cheaper than many small ones; the server keeps one page in a temporary file while it is read.
  */
-const PAGE_MESSAGES = 250_000;
+const PAGE_MESSAGES = 500_000;
 
 /** A cdc table while its source is synced. */
 export interface StreamTable {
@@ -102,7 +102,7 @@ export class SourceStream {
           table: table.plan.target,
           mode: table.mode === 'live' ? 'merge' : 'hold',
           truncates: summary.truncates.filter((t) => t.table === index),
-          mismatch: summary.mismatches.find((m) => m.table === index)?.reason ?? null,
+          mismatch: summary.mismatches.find((m) => m.table === index) ?? null,
         }),
       ),
       confirmedLsn: formatLsn(next),
@@ -180,6 +180,8 @@ export class SourceStream {
     } catch (error) {
       const excluded = await this.#exclude(tables, asSluiceError(error));
       if (!excluded) throw error;
+      // The peek was broken off in the middle, and its connection with it.
+      await reader.resetSession();
       return null;
     }
   }

@@ -60,6 +60,8 @@ class SourceSync {
   readonly #runId = randomUUID();
   readonly #startedAt: string;
   readonly #runs: TableRun[] = [];
+  /** A table whose load failed is left to the next sync. */
+  readonly #failedLoads = new Set<StreamTable>();
   #stream: SourceStream | null = null;
   #reader: ReaderThread | null = null;
 
@@ -203,7 +205,9 @@ class SourceSync {
     const { only } = this.#request;
     const waiting = tables.filter(
       (table) =>
-        table.mode === 'waiting' && (only === null || table.plan.address === `${this.#request.source}:${only}`),
+        table.mode === 'waiting' &&
+        !this.#failedLoads.has(table) &&
+        (only === null || table.plan.address === `${this.#request.source}:${only}`),
     );
     if (waiting.length === 0) return;
     const [row] = await control.query<{ xmin: string }>(
@@ -243,6 +247,7 @@ class SourceSync {
       for (const table of waiting) {
         const finished = await this.#attempt(table.plan, () => this.#loadCdc(control, stream, table, reader));
         if (finished) continue;
+        this.#failedLoads.add(table);
         // An aborted transaction may be left in the thread's session.
         await reader.resetSession();
       }
@@ -287,6 +292,8 @@ class SourceSync {
             systemIdentifier: system_identifier ?? '',
             confirmedLsn: seedLsn,
           },
+          // Changes that its stream passed over since the snapshot are in neither.
+          obstacle: () => (table.mode === 'excluded' ? (stream.failures.get(plan.address) ?? null) : null),
         });
         if (!outcome.needsLoad) {
           table.mode = 'live';

@@ -1,3 +1,4 @@
+import { workingColumnNames } from '../batch/change-columns.js';
 import { duckdbTypeName } from '../batch/logical-type.js';
 import type { SourceConfig, TableConfig } from '../config/config.js';
 import { suggestion } from '../config/nearest.js';
@@ -170,6 +171,7 @@ function nameClashes(
   const taken = new Map<string, string>();
   if (config.method === 'cdc') {
     for (const name of metadataNames(source.metadataPrefix)) taken.set(name.toLowerCase(), 'a column that Sluice adds');
+    for (const name of workingColumnNames(columns.length)) taken.set(name, 'a column that Sluice works with');
     if (config.output !== 'consolidated') {
       for (const name of HISTORY_COLUMNS) taken.set(name, 'a column that Sluice adds to the history');
     }
@@ -184,7 +186,7 @@ function nameClashes(
       code: 'COLUMN_NAME_CLASH',
       message: `column "${name}" of ${observed.schema}.${observed.name} has the name of ${other} in the destination, which does not tell case apart`,
       hint: ours
-        ? 'set another metadata_prefix for the source, or leave the column out with columns: { exclude: [..] }'
+        ? 'set another metadata_prefix for the source where it is one of those, or leave the column out with columns: { exclude: [..] }'
         : 'leave one of them out with columns: { exclude: [..] }',
       inherent: true,
     });

@@ -27,24 +27,26 @@ export async function hold(session: DuckDbSession, address: string, changes: str
   await session.run(`INSERT INTO ${heldTable(address)} BY NAME SELECT * FROM ${changes}`);
 }
 
-export async function holdTruncate(
+/** Remembers a place in the stream that held changes cannot bridge: a TRUNCATE, or a change of the table's columns. */
+export async function holdGap(
   session: DuckDbSession,
   address: string,
-  truncate: { readonly lsn: string; readonly xid: number },
+  place: { readonly lsn: string; readonly xid: number },
+  reason: string,
 ): Promise<void> {
   await session.run(
-    `INSERT INTO _sluice.held_truncates VALUES (${[address, truncate.lsn, truncate.xid].map(literal).join(', ')})`,
+    `INSERT INTO _sluice.held_gaps VALUES (${[address, place.lsn, place.xid, reason].map(literal).join(', ')})`,
   );
 }
 
-/** Forgets the TRUNCATEs held for a table. @returns whether the snapshot missed one of them */
-export async function takeHeldTruncates(session: DuckDbSession, address: string, snapshot: string): Promise<boolean> {
+/** Forgets the gaps held for a table. @returns the reason of one that the snapshot did not see; null where it saw them all */
+export async function takeHeldGaps(session: DuckDbSession, address: string, snapshot: string): Promise<string | null> {
   const where = `address = ${literal(address)}`;
-  const rows = await session.rows<{ n: string }>(
-    `SELECT count(*) AS n FROM _sluice.held_truncates WHERE ${where} AND NOT ${visibleIn(snapshot, '__xid')}`,
+  const rows = await session.rows<{ reason: string }>(
+    `SELECT reason FROM _sluice.held_gaps WHERE ${where} AND NOT ${visibleIn(snapshot, '__xid')} LIMIT 1`,
   );
-  await session.run(`DELETE FROM _sluice.held_truncates WHERE ${where}`);
-  return Number(rows[0]?.n ?? 0) > 0;
+  await session.run(`DELETE FROM _sluice.held_gaps WHERE ${where}`);
+  return rows[0]?.reason ?? null;
 }
 
 /**

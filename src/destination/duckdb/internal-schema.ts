@@ -21,8 +21,9 @@ export const INTERNAL_DDL: readonly string[] = [
      run_id VARCHAR, source VARCHAR, address VARCHAR, kind VARCHAR, status VARCHAR,
      started_at TIMESTAMPTZ, ended_at TIMESTAMPTZ, rows BIGINT, inserted BIGINT, updated BIGINT, deleted BIGINT,
      rejected BIGINT, from_lsn VARCHAR, to_lsn VARCHAR, error_code VARCHAR, error_message VARCHAR)`,
-  // TRUNCATEs that were streamed while the table waited for a load; one that the load's snapshot did not see asks for another.
-  'CREATE TABLE IF NOT EXISTS _sluice.held_truncates (address VARCHAR, lsn VARCHAR, __xid UINTEGER)',
+  // TRUNCATEs and changes of columns that were streamed while the table waited for a load; one that the load's snapshot
+  // did not see asks for another.
+  'CREATE TABLE IF NOT EXISTS _sluice.held_gaps (address VARCHAR, lsn VARCHAR, __xid UINTEGER, reason VARCHAR)',
   `CREATE TABLE IF NOT EXISTS _sluice.rejected_values (
      address VARCHAR, key VARCHAR, "column" VARCHAR, source_text VARCHAR, reason VARCHAR, lsn VARCHAR, recorded_at TIMESTAMPTZ)`,
 ];

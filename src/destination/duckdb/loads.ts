@@ -7,7 +7,7 @@ import { historyName, METADATA_TYPES, metadataColumns, metadataNames, type Targe
 import type { BeginLoad, FinishLoad, LoadOutcome } from '../writer.js';
 import { applyChanges } from './apply-changes.js';
 import { readStream, writeRun, writeStream, writeTableFacts } from './facts-store.js';
-import { heldTable, takeHeld, takeHeldTruncates } from './held-changes.js';
+import { heldTable, takeHeld, takeHeldGaps } from './held-changes.js';
 import { lsnNumber, lsnNumberSql } from './lsn-number.js';
 import { isClaimed, refuseOccupied } from './occupied.js';
 import type { DuckDbSession } from './session.js';
@@ -75,12 +75,19 @@ export class RunningLoad {
       seed === null
         ? ''
         : `, 'I', TIMESTAMPTZ ${literal(seed.at)}, false, NULL::TIMESTAMPTZ, ${lsnNumber(seed.lsn)}::BIGINT, 0::BIGINT`;
-    this.#rows += await session.run(`INSERT INTO ${loadTable(table)} SELECT *${metadata} FROM ${source}`);
+    this.#rows += await session.passThrough(`INSERT INTO ${loadTable(table)} SELECT *${metadata} FROM ${source}`);
     return { state, rows: this.#rows };
   }
 
   close(): void {
     this.#receiver.close();
+  }
+
+  /** Ends a load that did not succeed; nothing of it stays. */
+  async discard(session: DuckDbSession): Promise<void> {
+    this.close();
+    await session.run(`DROP TABLE IF EXISTS ${loadTable(this.#begin.table)}`);
+    await session.run(`DROP TABLE IF EXISTS ${rejectedTable(this.#begin.table.address)}`);
   }
 }
 
@@ -150,13 +157,13 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
       }
       await session.run(`DROP TABLE IF EXISTS ${heldTable(table.address)}`);
     }
-    const truncated = mark !== null && (await takeHeldTruncates(session, table.address, mark.snapshot));
+    const gap = mark === null ? null : await takeHeldGaps(session, table.address, mark.snapshot);
     const rejected = await moveRejected(session, table, mark?.snapshotLsn ?? null, mark?.seedLsn ?? null, now);
     const endedAt = now().toISOString();
     await writeTableFacts(session, table, {
       loaded_generation: table.generation,
       phase: 'live',
-      resnapshot_reason: truncated ? 'TRUNCATE' : null,
+      resnapshot_reason: gap,
       snapshot: mark?.snapshot ?? null,
       snapshot_lsn: mark?.snapshotLsn ?? null,
       rows: await liveRows(session, table),
@@ -188,7 +195,7 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
       errorCode: null,
       errorMessage: null,
     });
-    return { rows, rejected, heldChanges, needsLoad: truncated };
+    return { rows, rejected, heldChanges, needsLoad: gap !== null };
   });
 }
 

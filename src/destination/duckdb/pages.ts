@@ -7,7 +7,7 @@ import { historyName, type TargetTable } from '../target-table.js';
 import type { CommitPage, PageItem, PageOutcome, PageTable, PageTableOutcome, RejectedValue } from '../writer.js';
 import { applyChanges } from './apply-changes.js';
 import { writeRun, writeStream, writeTableFacts } from './facts-store.js';
-import { hasHeld, heldTable, hold, holdTruncate } from './held-changes.js';
+import { hasHeld, heldTable, hold, holdGap } from './held-changes.js';
 import { lsnNumber } from './lsn-number.js';
 import { closeHistoryStatements } from './merge-sql.js';
 import type { DuckDbSession } from './session.js';
@@ -184,7 +184,7 @@ async function commitTable(
   const quiet = !hasChanges && entry.truncates.length === 0 && entry.mismatch === null && !held && error === null;
   const changes = `table_changes_${entry.index}`;
   let counts = { inserted: 0, updated: 0, deleted: 0 };
-  let resnapshot: string | null = entry.mismatch;
+  let resnapshot: string | null = entry.mismatch?.reason ?? null;
 
   if (hasChanges || held) {
     await session.run(`DROP TABLE IF EXISTS ${changes}`);
@@ -202,7 +202,9 @@ async function commitTable(
       await session.run(`DROP TABLE ${changes}`);
     }
     if (entry.truncates.length > 0) resnapshot ??= 'TRUNCATE';
-    for (const truncate of entry.truncates) await holdTruncate(session, table.address, truncate);
+    for (const truncate of entry.truncates) await holdGap(session, table.address, truncate, 'TRUNCATE');
+    // A load that is running may end after this; only one whose snapshot saw the change of columns makes the table whole.
+    if (entry.mismatch !== null) await holdGap(session, table.address, entry.mismatch, entry.mismatch.reason);
     if (entry.mode === 'merge' && entry.truncates.length > 0) await closeHistory(session, entry);
   } else if (entry.truncates.length > 0) {
     resnapshot ??= 'TRUNCATE';

@@ -19,7 +19,7 @@ import type {
 } from '../writer.js';
 import { readFacts, writeRun, writeTableFacts } from './facts-store.js';
 import { pruneHeld } from './held-changes.js';
-import { finishLoad, loadTable, moveRejected, RunningLoad, takeRejected } from './loads.js';
+import { finishLoad, moveRejected, RunningLoad, takeRejected } from './loads.js';
 import { upsertStatements } from './merge-sql.js';
 import { commitPage, StagedPage } from './pages.js';
 import { publishCopy } from './publish-copy.js';
@@ -88,17 +88,15 @@ const surface = {
 
   async finishLoad(finish: FinishLoad): Promise<LoadOutcome> {
     loads.get(finish.table.address)?.close();
+    const outcome = await finishLoad(await opened(), finish, now);
     loads.delete(finish.table.address);
-    return finishLoad(await opened(), finish, now);
+    return outcome;
   },
 
   async abandonLoad(address: string): Promise<void> {
-    loads.get(address)?.close();
+    const load = loads.get(address);
     loads.delete(address);
-  },
-
-  async dropLoad(table: TargetTable): Promise<void> {
-    await (await opened()).run(`DROP TABLE IF EXISTS ${loadTable(table)}`);
+    await load?.discard(await opened());
   },
 
   async stagePage(request: { tables: readonly TargetTable[]; channel: ChannelEnd }): Promise<void> {

@@ -72,7 +72,12 @@ export interface PageSummary {
     readonly committedAt: string;
     readonly xid: number;
   }[];
-  readonly mismatches: readonly { readonly table: number; readonly reason: string }[];
+  readonly mismatches: readonly {
+    readonly table: number;
+    readonly reason: string;
+    readonly lsn: string;
+    readonly xid: number;
+  }[];
 }
 
 export interface CopyProgress {
