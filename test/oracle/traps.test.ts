@@ -358,6 +358,8 @@ describe.each(MAJORS)('on Postgres %i', (major) => {
     await f.source("begin; insert into t values (1000000, 'beside it'), ('NaN', 'cannot be held'); commit");
     const report = await syncing;
     expect(report.sources.flatMap((source) => source.tables.map((table) => table.status))).toContain('failed');
+    const asked = await f.read((duckdb) => duckdb.rows('SELECT resnapshot_reason FROM _sluice.tables'));
+    expect(asked).toEqual([['KEY_NOT_REPRESENTABLE']]);
     await f.source("delete from t where id = 'NaN'");
     await f.trySync();
     expect(await f.trySync()).toMatchObject({ ok: true });

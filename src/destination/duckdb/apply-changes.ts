@@ -2,6 +2,7 @@ import { OP_DELETE, OP_INSERT, OP_UPDATE, unchangedColumnNames } from '../../bat
 import { SluiceError } from '../../error/sluice-error.js';
 import type { TargetTable } from '../target-table.js';
 import {
+  completeStatement,
   consolidateStatements,
   fillStatement,
   historyStatements,
@@ -54,12 +55,12 @@ export async function applyChanges(
     keyChange: row?.key_change ?? false,
     deletes: counts.deleted > 0,
   };
-  let complete = changes;
+  let filled: string | null = null;
   if (needsFill(table, content)) {
-    complete = `${changes}_filled`;
-    await session.run(`DROP TABLE IF EXISTS ${complete}`);
-    await session.run(fillStatement(table, changes, complete, content));
-    const [unfilled] = await session.rows<{ n: string }>(unfilledStatement(complete));
+    filled = `${changes}_filled`;
+    await session.run(`DROP TABLE IF EXISTS ${filled}`);
+    await session.run(fillStatement(table, changes, filled, content));
+    const [unfilled] = await session.rows<{ n: string }>(unfilledStatement(filled));
     if (Number(unfilled?.n ?? 0) > 0) {
       throw new SluiceError({
         code: 'UNCHANGED_VALUE_LOST',
@@ -68,13 +69,18 @@ export async function applyChanges(
         hint: `load the table anew: sluice resync ${table.address}`,
       });
     }
-    await session.run(`DROP TABLE ${changes}`);
   }
   const statements: string[] = [];
-  if (table.output !== 'consolidated')
-    statements.push(...historyStatements(table, complete, 'versions', 'open_versions'));
-  if (table.output !== 'history') statements.push(...consolidateStatements(table, complete, 'image', qualified(table)));
+  if (table.output !== 'history') {
+    statements.push(...consolidateStatements(table, { changes, filled }, 'image', qualified(table)));
+  }
+  if (table.output !== 'consolidated') {
+    if (filled !== null) statements.push(completeStatement(table, { changes, filled }), `DROP TABLE ${changes}`);
+    statements.push(...historyStatements(table, filled ?? changes, 'versions', 'open_versions'));
+    statements.push(`DROP TABLE ${filled ?? changes}`);
+  } else {
+    statements.push(`DROP TABLE ${changes}`, ...(filled === null ? [] : [`DROP TABLE ${filled}`]));
+  }
   for (const statement of statements) await session.run(statement);
-  await session.run(`DROP TABLE ${complete}`);
   return counts;
 }

@@ -18,6 +18,11 @@ export interface StageContent {
 
 const ORDER = '__lsn, __seq';
 
+/** One number that grows with (__lsn, __seq): 40 bits leave room for any count of changes in a transaction. */
+function orderNumber(alias: string): string {
+  return `(${alias}.__lsn::HUGEINT * 1099511627776 + ${alias}.__seq)`;
+}
+
 function isUnchanged(position: number, alias: string): string {
   const word = Math.floor(position / UNCHANGED_BITS);
   return `(${alias}.__unchanged_${word} & ${1 << (position % UNCHANGED_BITS)}) <> 0`;
@@ -51,9 +56,6 @@ export function fillStatement(table: TargetTable, stage: string, filled: string,
   const affected = chained
     ? `SELECT * FROM ${stage}`
     : `SELECT s.* FROM ${stage} s SEMI JOIN (SELECT ${key} FROM ${stage} f WHERE ${anyUnchanged(table, 'f')}) k ON ${keyEquality(table.key, 's', 'k')}`;
-  const untouched = chained
-    ? ''
-    : `UNION ALL BY NAME SELECT s.* FROM ${stage} s ANTI JOIN (SELECT ${key} FROM ${stage} f WHERE ${anyUnchanged(table, 'f')}) k ON ${keyEquality(table.key, 's', 'k')}`;
   const root = chained ? 'coalesce(w.root, n.__segment_id)' : 'n.__segment_id';
   const chainTables = chained
     ? `,
@@ -96,8 +98,7 @@ WITH RECURSIVE affected AS (${affected}),
 SELECT ${filledColumns.join(', ')}, r.__op, r.__lsn, r.__seq, r.__commit_ts, r.__xid, r.__key_change,
   ${words.map((word, i) => (i === 0 ? `CASE WHEN r.__op <> ${OP_DELETE} AND b.__present IS NULL AND (${others.length === 0 ? 'false' : missing}) THEN 1 ELSE 0 END::INTEGER AS ${word}` : `0::INTEGER AS ${word}`)).join(', ')}
 FROM resolved r LEFT JOIN (SELECT *, true AS __present FROM ${base}) b
-  ON ${table.key.map((name, i) => `r.__root_key_${i} = b.${identifier(name)}`).join(' AND ')}
-${untouched}`;
+  ON ${table.key.map((name, i) => `r.__root_key_${i} = b.${identifier(name)}`).join(' AND ')}`;
 }
 
 /** The row before the batch, by key: the consolidated row or the open version. */
@@ -111,14 +112,39 @@ export function unfilledStatement(filled: string): string {
   return `SELECT count(*) AS n FROM ${filled} WHERE __op <> ${OP_DELETE} AND __unchanged_0 <> 0`;
 }
 
-/** Reduces changes to the last image a key and brings them into the consolidated table. */
-export function consolidateStatements(table: TargetTable, changes: string, image: string, target: string): string[] {
+/** The changes of a batch, and those of them that were filled ({@link fillStatement}); null where nothing was. */
+export interface MergeInput {
+  readonly changes: string;
+  readonly filled: string | null;
+}
+
+/** Adds to the filled changes those that needed nothing, for history, which keeps them all. */
+export function completeStatement(
+  table: TargetTable,
+  input: { readonly changes: string; readonly filled: string },
+): string {
+  const { changes, filled } = input;
+  return `INSERT INTO ${filled} BY NAME SELECT c.* FROM ${changes} c ANTI JOIN ${filled} f ON ${keyEquality(table.key, 'c', 'f')}`;
+}
+
+/**
+ * Reduces changes to the last image a key and brings them into the consolidated table. The last image is found by key
+ * and position alone and then joined, so that rows that a later change replaces are never sorted or copied.
+ */
+export function consolidateStatements(table: TargetTable, input: MergeInput, image: string, target: string): string[] {
   const key = columnList(table.key);
   const names = table.columns.map((column) => column.name);
   const meta = metadataNames(table.metadataPrefix);
   const live = table.deletes === 'hard' ? ` WHERE i.__op <> ${OP_DELETE}` : '';
+  const latest = `${image}_latest`;
+  const { changes, filled } = input;
+  const lastOf = (relation: string): string =>
+    `SELECT c.* FROM ${relation} c JOIN ${latest} l ON ${keyEquality(table.key, 'c', 'l')} AND ${orderNumber('c')} = l.__last`;
+  const untouched = `${lastOf(changes)} WHERE NOT l.__touched`;
   return [
-    `CREATE TEMP TABLE ${image} AS SELECT * FROM ${changes} QUALIFY row_number() OVER (PARTITION BY ${key} ORDER BY __lsn DESC, __seq DESC) = 1`,
+    `CREATE TEMP TABLE ${latest} AS SELECT ${key}, max(${orderNumber('c')}) AS __last, bool_or(${anyUnchanged(table, 'c')}) AS __touched FROM ${changes} c GROUP BY ${key}`,
+    `CREATE TEMP TABLE ${image} AS ${filled === null ? lastOf(changes) : `${untouched} UNION ALL BY NAME ${lastOf(filled)} WHERE l.__touched`}`,
+    `DROP TABLE ${latest}`,
     `DELETE FROM ${target} t USING ${image} i WHERE ${keyEquality(table.key, 't', 'i')}`,
     `INSERT INTO ${target} (${columnList([...names, ...meta])}) SELECT ${columnList(names, 'i')}, ${changeMetadata('i')} FROM ${image} i${live}`,
     `DROP TABLE ${image}`,

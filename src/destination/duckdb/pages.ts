@@ -182,18 +182,19 @@ async function commitTable(
   const hasChanges = staged.has(entry.index);
   const held = entry.mode === 'merge' && error === null && (await hasHeld(session, table.address));
   const quiet = !hasChanges && entry.truncates.length === 0 && entry.mismatch === null && !held && error === null;
-  const changes = `table_changes_${entry.index}`;
+  // Without held changes the staged ones are used as they are; a rollback brings them back.
+  const changes = held ? `table_changes_${entry.index}` : stageName(entry.index);
   let counts = { inserted: 0, updated: 0, deleted: 0 };
   let resnapshot: string | null = entry.mismatch?.reason ?? null;
 
-  if (hasChanges || held) {
+  if (held) {
     await session.run(`DROP TABLE IF EXISTS ${changes}`);
     const parts = [
-      ...(held ? [`SELECT * FROM ${heldTable(table.address)}`] : []),
+      `SELECT * FROM ${heldTable(table.address)}`,
       ...(hasChanges ? [`SELECT * FROM ${stageName(entry.index)}`] : []),
     ];
     await session.run(`CREATE TEMP TABLE ${changes} AS ${parts.join(' UNION ALL BY NAME ')}`);
-    if (held) await session.run(`DROP TABLE ${heldTable(table.address)}`);
+    await session.run(`DROP TABLE ${heldTable(table.address)}`);
   }
   const present = hasChanges || held;
   if (entry.mode === 'hold' || error !== null) {
