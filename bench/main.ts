@@ -3,7 +3,7 @@ import { measureWorkload } from './measure-workload.js';
 import { machineText, type Report, reportOf, reportText } from './report.js';
 import { type WorkloadName, workloadOf } from './workload.js';
 
-const USAGE = `npm run bench [snapshot|cdc|narrow|all] [-- --runs N] [-- --json] [-- --node-flag FLAG]
+const USAGE = `npm run bench [snapshot|cdc|narrow|all] [-- --runs N --json --node-flag=FLAG]
 
   snapshot   first load of 3,000,000 rows x 13 columns
   cdc        a backlog of 1,000,000 row changes
@@ -49,8 +49,25 @@ function workloadsOf(which: string): WorkloadName[] {
   }
 }
 
+function requestOrUsage(): Request | null {
+  try {
+    return parseRequest(process.argv.slice(2));
+  } catch (error) {
+    process.stderr.write(`${messageOf(error)}\n\n${USAGE}`);
+    return null;
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 async function main(): Promise<void> {
-  const request = parseRequest(process.argv.slice(2));
+  const request = requestOrUsage();
+  if (request === null) {
+    process.exitCode = 64;
+    return;
+  }
   const stop = new AbortController();
   // A terminal's Ctrl-C comes twice, once by way of tsx.
   for (const name of ['SIGINT', 'SIGTERM'] as const)
@@ -71,6 +88,6 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+  process.stderr.write(`${messageOf(error)}\n`);
   process.exitCode = 1;
 });
