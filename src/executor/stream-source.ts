@@ -90,6 +90,7 @@ export class SourceStream {
     const full = summary.messages >= PAGE_MESSAGES;
     const lastEnd = summary.lastEndLsn === null ? this.#confirmed : parseLsn(summary.lastEndLsn);
     const reached = full || flushed < lastEnd ? lastEnd : flushed;
+    // biome-ignore lint/complexity/useMathMinMax: LSNs are bigints, which Math.max does not take
     const next = reached > this.#confirmed ? reached : this.#confirmed;
     await failpoint('before_data_commit');
     const outcome = await destination.writer.commitPage({

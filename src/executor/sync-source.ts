@@ -19,8 +19,13 @@ import type { SourceConnections } from './source-connections.js';
 import { SourceStream, type StreamTable } from './stream-source.js';
 import { planTable, type TablePlan } from './table-plan.js';
 
-/** While tables load, the stream is read this often, so that a long load does not pin WAL. */
-const STREAM_DURING_LOAD_MS = 5_000;
+/**
+ * While tables load, the stream is read so that a long load does not pin WAL. Each page interrupts the load, and a row
+ * group that is cut off has to be compressed again, so it has to be worth it: this much WAL, or this long.
+ */
+const STREAM_LOOK_MS = 2_000;
+const STREAM_DURING_LOAD_BYTES = 64n * 1024n * 1024n;
+const STREAM_DURING_LOAD_MS = 60_000;
 
 /** A load whose snapshot raced with the stream is made again at once; more often than this something else is wrong. */
 const RACE_ATTEMPTS = 5;
@@ -219,24 +224,35 @@ class SourceSync {
       await this.#deps.destination.writer.pruneHeld({ addresses: waiting.map((t) => t.plan.address), xmin: row.xmin });
     }
     const loading = new AbortController();
-    const streaming = this.#streamWhile(stream, target, loading.signal);
+    const streaming = this.#streamWhile(control, stream, target, loading.signal);
     const loads = this.#loadEach(control, stream, waiting).finally(() => loading.abort());
     const [loaded, streamed] = await Promise.allSettled([loads, streaming]);
     if (streamed.status === 'rejected') throw streamed.reason;
     if (loaded.status === 'rejected') throw loaded.reason;
   }
 
-  /** Reads a page every few seconds until the loads are done. */
-  async #streamWhile(stream: SourceStream, target: Lsn, loadsDone: AbortSignal): Promise<void> {
+  /** Reads a page when enough WAL has piled up, or after a while, until the loads are done. */
+  async #streamWhile(
+    control: SourceConnection,
+    stream: SourceStream,
+    target: Lsn,
+    loadsDone: AbortSignal,
+  ): Promise<void> {
+    const { clock } = this.#deps;
     const signal = AbortSignal.any([loadsDone, this.#signal]);
+    let readAtMs = clock.monotonicMs();
     for (;;) {
       try {
-        await this.#deps.clock.sleep(STREAM_DURING_LOAD_MS, signal);
+        await clock.sleep(STREAM_LOOK_MS, signal);
       } catch {
         this.#signal.throwIfAborted();
         return;
       }
+      const waitingBytes = (await currentWalFlushLsn(control, this.#signal)) - stream.confirmed;
+      const elapsedMs = clock.monotonicMs() - readAtMs;
+      if (waitingBytes < STREAM_DURING_LOAD_BYTES && elapsedMs < STREAM_DURING_LOAD_MS) continue;
       await stream.page(target, this.#signal);
+      readAtMs = clock.monotonicMs();
     }
   }
 
