@@ -3,7 +3,7 @@ import type { StatusReport } from '../../src/executor/engine.js';
 import { type Cells, EngineFixture, openDuckDb } from '../engine-fixture.js';
 import { hasPostgres, type PostgresMajor } from '../postgres/binaries.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
-import { TYPE_CASES, TYPES_SQL, type TypeCase } from './type-case.js';
+import { TYPE_CASES, TYPES_SQL, type TypeCase } from './value-case.js';
 
 /**
  * Law 3 from end to end: the same values come into the DuckDB file by a snapshot, by streamed inserts and by streamed

@@ -1,0 +1,148 @@
+import { randomUUID } from 'node:crypto';
+import { asSluiceError, type SluiceError, toPlain } from '../error/sluice-error.js';
+import type { SourceState } from '../state/state.js';
+import type { OpenDestination } from './destinations.js';
+import type { Clock, EngineEvent, TableRun } from './engine.js';
+import type { LoadDeps } from './load-table.js';
+import { ReaderThread } from './reader/reader-thread.js';
+import type { SourceConnections } from './source-connections.js';
+import type { TablePlan } from './table-plan.js';
+
+export interface SyncSourceRequest {
+  readonly source: string;
+  readonly connection: string;
+  readonly state: SourceState;
+  /** `schema.table` to sync; null: what is due. */
+  readonly only: string | null;
+  readonly force: boolean;
+  /** Everything that was committed before the call has to land, asynchronous commits included. */
+  readonly untilCaughtUp: boolean;
+}
+
+export interface SyncSourceDeps {
+  readonly connections: SourceConnections;
+  readonly destination: OpenDestination;
+  readonly clock: Clock;
+  readonly onEvent: (event: EngineEvent) => void;
+}
+
+/** One sync of one source: what its parts share, and the record of what each table came to. */
+export class SourceSyncRun {
+  readonly request: SyncSourceRequest;
+  readonly deps: SyncSourceDeps;
+  readonly signal: AbortSignal;
+  readonly runId = randomUUID();
+  readonly startedAt: string;
+  readonly tables: TableRun[] = [];
+  #reader: ReaderThread | null = null;
+
+  constructor(request: SyncSourceRequest, deps: SyncSourceDeps, signal: AbortSignal) {
+    this.request = request;
+    this.deps = deps;
+    this.signal = signal;
+    this.startedAt = deps.clock.now().toISOString();
+  }
+
+  addressOf(key: string): string {
+    return `${this.request.source}:${key}`;
+  }
+
+  /** The thread that reads pages and the tables of other methods; opened when it is first needed. */
+  async openReader(): Promise<ReaderThread> {
+    if (this.#reader === null) {
+      const target = await this.deps.connections.target(this.request.connection);
+      this.#reader = await ReaderThread.open(target, 'read', (progress) => this.#onProgress(progress), this.signal);
+    }
+    return this.#reader;
+  }
+
+  /** A thread of its own for loads, so that the stream can be read meanwhile. The caller closes it. */
+  async openLoader(): Promise<ReaderThread> {
+    const target = await this.deps.connections.target(this.request.connection);
+    return ReaderThread.open(target, 'snapshot', (progress) => this.#onProgress(progress), this.signal);
+  }
+
+  async close(): Promise<void> {
+    await this.#reader?.close();
+  }
+
+  loadDeps(reader: ReaderThread): LoadDeps {
+    return {
+      reader,
+      destination: this.deps.destination,
+      clock: this.deps.clock,
+      onEvent: this.deps.onEvent,
+      run: { runId: this.runId, source: this.request.source, startedAt: this.startedAt },
+    };
+  }
+
+  #onProgress(progress: { readonly address: string; readonly rows: number; readonly bytes: number }): void {
+    this.deps.onEvent({ ...progress, kind: 'load_progress', estimatedRows: null });
+  }
+
+  /** Runs one table's work; its own trouble is recorded, trouble of the source or the destination is thrown on. */
+  async attempt(plan: TablePlan, work: () => Promise<TableRun>): Promise<boolean> {
+    try {
+      this.tables.push(await work());
+      return true;
+    } catch (error) {
+      this.signal.throwIfAborted();
+      const sluiceError = asSluiceError(error);
+      if (stopsSource(sluiceError)) throw error;
+      await this.recordFailure(plan.address, plan.state.method === 'cdc' ? 'snapshot' : plan.state.method, sluiceError);
+      return false;
+    }
+  }
+
+  async recordFailure(address: string, kind: TableRun['kind'], error: SluiceError): Promise<void> {
+    this.failed(address, kind, error);
+    this.deps.onEvent({ kind: 'table_failed', address, error: toPlain(error) });
+    await this.deps.destination.writer.recordFailure({
+      source: this.request.source,
+      address,
+      kind,
+      runId: this.runId,
+      startedAt: this.startedAt,
+      error: toPlain(error),
+    });
+  }
+
+  failed(address: string, kind: TableRun['kind'], error: SluiceError): void {
+    this.tables.push({
+      address,
+      kind,
+      status: 'failed',
+      rows: 0,
+      inserted: 0,
+      updated: 0,
+      deleted: 0,
+      rejected: 0,
+      durationMs: 0,
+      error: toPlain(error),
+    });
+  }
+}
+
+/** Trouble that no other table of the source would be spared. */
+function stopsSource(error: SluiceError): boolean {
+  switch (error.code) {
+    case 'SOURCE_HOST_UNKNOWN':
+    case 'SOURCE_UNREACHABLE':
+    case 'SOURCE_TIMEOUT':
+    case 'SOURCE_LOGIN_REFUSED':
+    case 'SOURCE_DATABASE_MISSING':
+    case 'SOURCE_TLS_REFUSED':
+    case 'SOURCE_TLS_UNVERIFIED':
+    case 'SOURCE_CONNECTION_LOST':
+    case 'SOURCE_BUSY':
+    case 'SLOT_MISSING':
+    case 'SLOT_IN_USE':
+    case 'SLOT_AHEAD':
+    case 'SLOT_LOST':
+    case 'DESTINATION_BUSY':
+    case 'CANCELLED':
+      return true;
+    default:
+      return false;
+  }
+}
