@@ -1,6 +1,6 @@
 import type { PageTable, PageTableOutcome } from '../destination/writer.js';
 import { asSluiceError, SluiceError, toPlain } from '../error/sluice-error.js';
-import { formatLsn, type Lsn, parseLsn } from '../pgoutput/lsn.js';
+import { formatLsn, laterLsn, type Lsn, parseLsn } from '../pgoutput/lsn.js';
 import type { SourceConnection } from '../source/connect.js';
 import { advanceSlot, currentWalFlushLsn } from '../source/slot.js';
 import { abandonReceiver, openBatchChannel } from '../thread/batch-channel.js';
@@ -89,9 +89,8 @@ export class SourceStream {
     if (summary === null) return;
     const full = summary.messages >= PAGE_MESSAGES;
     const lastEnd = summary.lastEndLsn === null ? this.#confirmed : parseLsn(summary.lastEndLsn);
-    const reached = full || flushed < lastEnd ? lastEnd : flushed;
-    // biome-ignore lint/complexity/useMathMinMax: LSNs are bigints, which Math.max does not take
-    const next = reached > this.#confirmed ? reached : this.#confirmed;
+    const reached = full ? lastEnd : laterLsn(flushed, lastEnd);
+    const next = laterLsn(reached, this.#confirmed);
     await failpoint('before_data_commit');
     const outcome = await destination.writer.commitPage({
       source: this.#deps.source,

@@ -26,3 +26,8 @@ export function lsnFromBigInt(value: bigint): Lsn {
 export function formatLsn(lsn: Lsn): string {
   return `${(lsn >> 32n).toString(16).toUpperCase()}/${(lsn & 0xffffffffn).toString(16).toUpperCase()}`;
 }
+
+export function laterLsn(a: Lsn, b: Lsn): Lsn {
+  if (a > b) return a;
+  return b;
+}

@@ -147,7 +147,7 @@ abstract class WorkView implements LiveView {
     this.waits.delete(event.address);
     load.rows = event.rows;
     load.bytes = event.bytes;
-    load.estimatedRows = event.estimatedRows;
+    load.estimatedRows = event.estimatedRows ?? load.estimatedRows;
     load.rate.add(this.clock.monotonicMs(), event.rows);
     this.moved(`load ${event.address}`, () => this.loadText(event.address, load));
   }
