@@ -19,6 +19,8 @@ export default defineConfig({
           hookTimeout: 120_000,
           pool: 'forks',
           maxWorkers: 2,
+          // After the unit tests, which take all cores for themselves.
+          sequence: { groupOrder: 1 },
         },
       },
     ],

@@ -387,7 +387,7 @@ const DEPS: LoadDeps = {
   cwd: '/work',
   homeDir: '/home/ann',
   readFile: async (path) => {
-    if (path !== '/work/conf/sources.yaml') throw new Error(`ENOENT: ${path}`);
+    if (path !== '/srv/conf/sources.yaml') throw new Error(`ENOENT: ${path}`);
     return withParts({});
   },
 };
@@ -396,7 +396,7 @@ test('a file is read from the folder of the process, and its paths start at its 
   const result = await loadConfig('conf/sources.yaml', DEPS);
   expect(result).toMatchObject({
     ok: true,
-    config: { file: '/work/conf/sources.yaml', state: { path: '/work/conf/.sluice/state.json' } },
+    config: { file: '/srv/conf/sources.yaml', state: { path: '/srv/conf/.sluice/state.json' } },
   });
 });
 

@@ -1,6 +1,6 @@
 import type { PageTable, PageTableOutcome } from '../destination/writer.js';
 import { asSluiceError, SluiceError, toPlain } from '../error/sluice-error.js';
-import { formatLsn, laterLsn, type Lsn, parseLsn } from '../pgoutput/lsn.js';
+import { formatLsn, type Lsn, laterLsn, parseLsn } from '../pgoutput/lsn.js';
 import type { SourceConnection } from '../source/connect.js';
 import { advanceSlot, currentWalFlushLsn } from '../source/slot.js';
 import { abandonReceiver, openBatchChannel } from '../thread/batch-channel.js';
