@@ -384,7 +384,7 @@ test('aliases that multiply without end are refused', () => {
 
 const DEPS: LoadDeps = {
   env: {},
-  cwd: '/work',
+  cwd: '/srv',
   homeDir: '/home/ann',
   readFile: async (path) => {
     if (path !== '/srv/conf/sources.yaml') throw new Error(`ENOENT: ${path}`);
