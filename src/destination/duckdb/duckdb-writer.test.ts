@@ -26,6 +26,7 @@ const settings = (name = 'w.duckdb', busyWaitMs = 0) => ({
 /** Makes tables as an earlier sync would have left them. */
 async function prepare(statements: readonly string[]): Promise<void> {
   const session = await DuckDbSession.open(settings(), () => undefined);
+  await session.prepareLayout();
   for (const statement of statements) await session.run(statement);
   session.close();
 }
@@ -45,6 +46,20 @@ test('a destination that does not exist yet has no facts and is not made by look
   expect(await writer.readFacts()).toEqual({ exists: false, streams: [], tables: [], foreignTables: [] });
   await writer.close();
   expect(await readdir(folder)).toEqual([]);
+});
+
+test('looking at a file that Sluice has not written yet leaves it as it is', async () => {
+  const instance = await DuckDBInstance.create(join(folder, 'w.duckdb'));
+  const connection = await instance.connect();
+  await connection.run('CREATE TABLE mine (a INTEGER)');
+  connection.closeSync();
+  instance.closeSync();
+  const writer = await openDuckDbWriter(settings(), () => undefined);
+  expect(await writer.readFacts()).toEqual({ exists: true, streams: [], tables: [], foreignTables: ['main.mine'] });
+  await writer.close();
+  expect(await ask('SELECT schema_name, table_name FROM duckdb_tables()')).toEqual([
+    { schema_name: 'main', table_name: 'mine' },
+  ]);
 });
 
 test('tables that Sluice did not make are told apart', async () => {

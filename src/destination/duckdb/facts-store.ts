@@ -33,7 +33,11 @@ interface TableRow extends Record<string, string | number | null> {
 
 const ISO = (column: string): string => `strftime(${column}, '%Y-%m-%dT%H:%M:%S.%fZ') AS ${column}`;
 
+/** Changes nothing, also in a file that Sluice has not written yet. */
 export async function readFacts(session: DuckDbSession): Promise<DestinationFacts> {
+  if (!(await session.hasLayout())) {
+    return { exists: true, streams: [], tables: [], foreignTables: await userTables(session, 'true') };
+  }
   const streams = await session.rows<StreamRow>(
     `SELECT source, slot, system_identifier, confirmed_lsn, ${ISO('confirmed_at')}, ${ISO('updated_at')} FROM _sluice.streams ORDER BY source`,
   );
@@ -41,14 +45,6 @@ export async function readFacts(session: DuckDbSession): Promise<DestinationFact
     `SELECT address, loaded_generation, resnapshot_reason, rows, as_of_lsn, ${ISO('as_of')}, "cursor", rejected_values,
        ${ISO('last_run_at')}, load_rows_per_second, error_code, error_message, ${ISO('error_at')}, snapshot, snapshot_lsn
      FROM _sluice.tables ORDER BY address`,
-  );
-  const foreign = await session.rows<{ name: string }>(
-    `SELECT schema_name || '.' || table_name AS name FROM duckdb_tables()
-     WHERE NOT internal AND NOT temporary AND schema_name NOT IN ('_sluice', '_sluice_retired')
-       AND table_name NOT LIKE '\\_sluice\\_load\\_%' ESCAPE '\\'
-       AND NOT EXISTS (SELECT 1 FROM _sluice.tables t WHERE t.target_schema = schema_name
-         AND (t.target_name = table_name OR t.target_name || '_cdc' = table_name))
-     ORDER BY name`,
   );
   return {
     exists: true,
@@ -63,8 +59,22 @@ export async function readFacts(session: DuckDbSession): Promise<DestinationFact
       }),
     ),
     tables: tables.map(tableFacts),
-    foreignTables: foreign.map((row) => row.name),
+    foreignTables: await userTables(session, NOT_OURS),
   };
+}
+
+/** True for a row of duckdb_tables() that no recorded table accounts for. */
+const NOT_OURS = `table_name NOT LIKE '\\_sluice\\_load\\_%' ESCAPE '\\'
+  AND NOT EXISTS (SELECT 1 FROM _sluice.tables t WHERE t.target_schema = schema_name
+    AND (t.target_name = table_name OR t.target_name || '_cdc' = table_name))`;
+
+/** `schema.table` of tables outside of Sluice's own schemas. */
+async function userTables(session: DuckDbSession, condition: string): Promise<string[]> {
+  const rows = await session.rows<{ name: string }>(
+    `SELECT schema_name || '.' || table_name AS name FROM duckdb_tables()
+     WHERE NOT internal AND NOT temporary AND schema_name NOT IN ('_sluice', '_sluice_retired') AND ${condition} ORDER BY name`,
+  );
+  return rows.map((row) => row.name);
 }
 
 export async function readStream(session: DuckDbSession, source: string): Promise<string | null> {

@@ -14,6 +14,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'sluice-held-'));
   const settings = { path: join(folder, 'w.duckdb'), memoryLimitMb: 128, threads: 1, busyWaitMs: 0 };
   session = await DuckDbSession.open(settings, () => undefined);
+  await session.prepareLayout();
 });
 afterAll(async () => {
   session.close();

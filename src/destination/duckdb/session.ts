@@ -28,6 +28,7 @@ const PASS_THROUGH_MB = 64;
 export class DuckDbSession {
   readonly #instance: DuckDBInstance;
   readonly #settings: SessionSettings;
+  #prepared = false;
   readonly connection: DuckDBConnection;
   readonly scan: BatchScan;
 
@@ -55,7 +56,6 @@ export class DuckDbSession {
       scan.register(connection, settings.threads);
       const session = new DuckDbSession(settings, instance, connection, scan);
       await session.run("SET TimeZone = 'UTC'");
-      await session.#prepareLayout(settings.path);
       return session;
     } catch (error) {
       instance.closeSync();
@@ -63,25 +63,36 @@ export class DuckDbSession {
     }
   }
 
-  async #prepareLayout(path: string): Promise<void> {
+  /**
+   * Looks whether the file has Sluice's own tables; nothing is made.
+   * @throws SluiceError DESTINATION_FAILED when a newer Sluice made them
+   */
+  async hasLayout(): Promise<boolean> {
     const known = await this.rows<{ n: number }>(
       "SELECT count(*)::INTEGER AS n FROM duckdb_tables() WHERE schema_name = '_sluice' AND table_name = 'layout'",
     );
-    if (known[0]?.n === 0) {
-      await this.transaction(async () => {
-        for (const statement of INTERNAL_DDL) await this.run(statement);
-        await this.run(`INSERT INTO _sluice.layout VALUES (${LAYOUT_VERSION})`);
-      });
-      return;
-    }
+    if (known[0]?.n === 0) return false;
     const [layout] = await this.rows<{ version: number }>('SELECT max(version) AS version FROM _sluice.layout');
     if (layout !== undefined && layout.version > LAYOUT_VERSION) {
       throw new SluiceError({
         code: 'DESTINATION_FAILED',
-        message: `${path} has layout ${layout.version}, this Sluice knows up to ${LAYOUT_VERSION}`,
+        message: `${this.#settings.path} has layout ${layout.version}, this Sluice knows up to ${LAYOUT_VERSION}`,
         hint: 'use the newer Sluice that wrote the file',
       });
     }
+    return true;
+  }
+
+  /** Makes Sluice's own tables where they are missing; looks once a session. */
+  async prepareLayout(): Promise<void> {
+    if (this.#prepared) return;
+    if (!(await this.hasLayout())) {
+      await this.transaction(async () => {
+        for (const statement of INTERNAL_DDL) await this.run(statement);
+        await this.run(`INSERT INTO _sluice.layout VALUES (${LAYOUT_VERSION})`);
+      });
+    }
+    this.#prepared = true;
   }
 
   async run(sql: string): Promise<number> {

@@ -37,10 +37,17 @@ let session: DuckDbSession | null = null;
 const loads = new Map<string, RunningLoad>();
 const page = new StagedPage();
 
-async function opened(limits: { busyWaitMs: number } | null = null): Promise<DuckDbSession> {
+async function openedToLook(limits: { busyWaitMs: number } | null): Promise<DuckDbSession> {
   if (settings === null) throw new SluiceError({ code: 'INTERNAL', message: 'the DuckDB thread was not configured' });
   session ??= await DuckDbSession.open({ ...settings, ...limits }, (what) => emitEvent({ kind: 'waiting', what }));
   return session;
+}
+
+/** For everything that writes: Sluice's own tables are there. */
+async function opened(): Promise<DuckDbSession> {
+  const db = await openedToLook(null);
+  await db.prepareLayout();
+  return db;
 }
 
 function release(): void {
@@ -63,7 +70,7 @@ const surface = {
   async readFacts(limits: { busyWaitMs: number } | null): Promise<DestinationFacts> {
     if (session === null && settings !== null && (await stat(settings.path).catch(() => null)) === null)
       return NO_FACTS;
-    return readFacts(await opened(limits));
+    return readFacts(await openedToLook(limits));
   },
 
   async beginLoad(begin: BeginLoad): Promise<void> {
