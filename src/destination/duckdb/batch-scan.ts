@@ -2,7 +2,9 @@ import { type DuckDBConnection, DuckDBTableFunction } from '@duckdb/node-api';
 import duckdb from '@duckdb/node-bindings';
 import type { RecordBatch } from 'apache-arrow';
 import type { LogicalType } from '../../batch/logical-type.js';
+import { attachBatch, type BatchMessage } from '../../batch/transfer.js';
 import { assertNever, causeText, SluiceError } from '../../error/sluice-error.js';
+import type { BatchReceiver } from '../../thread/batch-channel.js';
 import { fillVector, VECTOR_ROWS } from './vector-fill.js';
 
 /**
@@ -15,6 +17,25 @@ export interface BatchSource {
   readonly columns: readonly { readonly name: string; readonly type: LogicalType }[];
   /** The next batch, blocking for it; null ends the scan. */
   next(): RecordBatch | null;
+}
+
+/**
+ * The batches that arrive on a channel, until its end or until somebody asks for a pause.
+ * @param onPause called when the scan ends because of a pause: there is more to come
+ */
+export function receivedBatches(
+  columns: BatchSource['columns'],
+  receiver: BatchReceiver<BatchMessage>,
+  onPause: () => void = () => undefined,
+): BatchSource {
+  return {
+    columns,
+    next: () => {
+      const message = receiver.next();
+      if (message === 'interrupted') onPause();
+      return message === null || message === 'interrupted' ? null : attachBatch(message);
+    },
+  };
 }
 
 interface OpenSource {

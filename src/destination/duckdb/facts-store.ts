@@ -110,6 +110,15 @@ function tableFacts(row: TableRow): TableFacts {
 /** Columns of `_sluice.tables` that a write sets; the others keep their value. */
 export type TableFactsChange = Readonly<Record<string, string | number | null>>;
 
+/** Makes the row of a table that nothing is recorded of yet. */
+export async function ensureTableRow(session: DuckDbSession, address: string): Promise<void> {
+  const key = literal(address);
+  await session.run(
+    `INSERT INTO _sluice.tables (address, loaded_generation, rejected_values)
+     SELECT ${key}, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM _sluice.tables WHERE address = ${key})`,
+  );
+}
+
 /** Creates or changes the row of a table. Values are literals; `{sql}` is not supported on purpose. */
 export async function writeTableFacts(
   session: DuckDbSession,
@@ -117,10 +126,7 @@ export async function writeTableFacts(
   change: TableFactsChange,
 ): Promise<void> {
   const address = literal(table.address);
-  await session.run(
-    `INSERT INTO _sluice.tables (address, loaded_generation, rejected_values)
-     SELECT ${address}, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM _sluice.tables WHERE address = ${address})`,
-  );
+  await ensureTableRow(session, table.address);
   const all = { target_schema: table.schema, target_name: table.name, ...change };
   const assignments = Object.entries(all).map(([column, value]) => `"${column}" = ${literal(value)}`);
   await session.run(`UPDATE _sluice.tables SET ${assignments.join(', ')} WHERE address = ${address}`);

@@ -1,12 +1,12 @@
-import type { RecordBatch } from 'apache-arrow';
 import type { LogicalType } from '../../batch/logical-type.js';
-import { attachBatch, type BatchMessage } from '../../batch/transfer.js';
+import type { BatchMessage } from '../../batch/transfer.js';
 import { SluiceError } from '../../error/sluice-error.js';
 import { BatchReceiver } from '../../thread/batch-channel.js';
 import { historyName, METADATA_TYPES, metadataColumns, metadataNames, type TargetTable } from '../target-table.js';
 import type { BeginLoad, FinishLoad, LoadOutcome } from '../writer.js';
 import { applyChanges } from './apply-changes.js';
-import { readStream, writeRun, writeStream, writeTableFacts } from './facts-store.js';
+import { receivedBatches } from './batch-scan.js';
+import { ensureTableRow, readStream, writeRun, writeStream, writeTableFacts } from './facts-store.js';
 import { heldTable, takeHeld, takeHeldGaps } from './held-changes.js';
 import { lsnNumber, lsnNumberSql } from './lsn-number.js';
 import { isClaimed, refuseOccupied } from './occupied.js';
@@ -63,14 +63,11 @@ export class RunningLoad {
   async advance(session: DuckDbSession): Promise<{ state: 'done' | 'paused'; rows: number }> {
     const { table, seed } = this.#begin;
     let state: 'done' | 'paused' = 'done';
-    const source = session.scan.add({
-      columns: table.columns,
-      next: (): RecordBatch | null => {
-        const message = this.#receiver.next();
-        if (message === 'interrupted') state = 'paused';
-        return message === null || message === 'interrupted' ? null : attachBatch(message);
-      },
-    });
+    const source = session.scan.add(
+      receivedBatches(table.columns, this.#receiver, () => {
+        state = 'paused';
+      }),
+    );
     const metadata =
       seed === null
         ? ''
@@ -97,13 +94,7 @@ export async function takeRejected(
   address: string,
   receiver: BatchReceiver<BatchMessage>,
 ): Promise<number> {
-  const source = session.scan.add({
-    columns: REJECTED_COLUMNS,
-    next: () => {
-      const message = receiver.next();
-      return message === null || message === 'interrupted' ? null : attachBatch(message);
-    },
-  });
+  const source = session.scan.add(receivedBatches(REJECTED_COLUMNS, receiver));
   await session.run(
     `CREATE TABLE IF NOT EXISTS ${rejectedTable(address)} (key VARCHAR, "column" VARCHAR, source_text VARCHAR, reason VARCHAR)`,
   );
@@ -232,9 +223,7 @@ export async function moveRejected(
     );
     await session.run(`DROP TABLE ${staging}`);
   }
-  await session.run(
-    `INSERT INTO _sluice.tables (address, loaded_generation, rejected_values) SELECT ${address}, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM _sluice.tables WHERE address = ${address})`,
-  );
+  await ensureTableRow(session, table.address);
   await session.run(
     `UPDATE _sluice.tables SET rejected_values = (SELECT count(*) FROM _sluice.rejected_values WHERE address = ${address}) WHERE address = ${address}`,
   );

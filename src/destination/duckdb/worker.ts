@@ -1,6 +1,5 @@
 import { stat } from 'node:fs/promises';
 import type { BatchMessage } from '../../batch/transfer.js';
-import { attachBatch } from '../../batch/transfer.js';
 import { SluiceError } from '../../error/sluice-error.js';
 import type { ChannelEnd } from '../../thread/batch-channel.js';
 import { BatchReceiver } from '../../thread/batch-channel.js';
@@ -17,7 +16,8 @@ import type {
   RetireTable,
   WriteRows,
 } from '../writer.js';
-import { readFacts, writeRun, writeTableFacts } from './facts-store.js';
+import { receivedBatches } from './batch-scan.js';
+import { ensureTableRow, readFacts, writeRun, writeTableFacts } from './facts-store.js';
 import { pruneHeld } from './held-changes.js';
 import { finishLoad, moveRejected, RunningLoad, takeRejected } from './loads.js';
 import { upsertStatements } from './merge-sql.js';
@@ -123,13 +123,7 @@ const surface = {
     const receiver = new BatchReceiver<BatchMessage>(request.channel);
     try {
       await db.run(`DROP TABLE IF EXISTS ${incoming(request.table)}`);
-      const source = db.scan.add({
-        columns: request.table.columns,
-        next: () => {
-          const message = receiver.next();
-          return message === null || message === 'interrupted' ? null : attachBatch(message);
-        },
-      });
+      const source = db.scan.add(receivedBatches(request.table.columns, receiver));
       await db.run(`CREATE TEMP TABLE ${incoming(request.table)} AS SELECT * FROM ${source}`);
     } finally {
       receiver.close();
@@ -186,10 +180,7 @@ const surface = {
     const db = await opened();
     const endedAt = now().toISOString();
     await db.transaction(async () => {
-      await db.run(
-        `INSERT INTO _sluice.tables (address, loaded_generation, rejected_values) SELECT ${literal(failure.address)}, 0, 0
-         WHERE NOT EXISTS (SELECT 1 FROM _sluice.tables WHERE address = ${literal(failure.address)})`,
-      );
+      await ensureTableRow(db, failure.address);
       await db.run(
         `UPDATE _sluice.tables SET error_code = ${literal(failure.error.code)}, error_message = ${literal(failure.error.message)},
            error_at = TIMESTAMPTZ ${literal(endedAt)}, last_run_at = TIMESTAMPTZ ${literal(endedAt)} WHERE address = ${literal(failure.address)}`,

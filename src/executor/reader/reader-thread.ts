@@ -1,5 +1,3 @@
-import type { TargetTable } from '../../destination/target-table.js';
-import type { RejectedValue } from '../../destination/writer.js';
 import { asSluiceError } from '../../error/sluice-error.js';
 import type { ConnectTarget } from '../../source/connect.js';
 import type { DecodedColumn } from '../../source/copy-decoder.js';
@@ -87,8 +85,6 @@ export interface CopyProgress {
   readonly bytes: number;
 }
 
-export type { RejectedValue, TargetTable };
-
 /** A thread with one connection to the source: it receives and decodes while other threads write. */
 export class ReaderThread {
   readonly #thread: ThreadHandle<ReaderSurface>;
@@ -130,11 +126,6 @@ export class ReaderThread {
 
   beginSnapshot(request: BeginSnapshot): Promise<SnapshotTaken> {
     return this.#thread.call.beginSnapshot(request);
-  }
-
-  /** One value in the open snapshot, as text. */
-  scalar(sql: string): Promise<string | null> {
-    return this.#thread.call.scalar(sql);
   }
 
   copy(request: CopyRequest): Promise<CopySummary> {

@@ -73,11 +73,6 @@ const surface = {
     return { snapshot: row.snapshot, snapshotLsn: row.lsn, takenAt: row.at };
   },
 
-  async scalar(sql: string): Promise<string | null> {
-    const [row] = await connected().query<{ value: string | null }>(`SELECT (${sql})::text AS value`, [], never);
-    return row?.value ?? null;
-  },
-
   async copy(request: CopyRequest): Promise<CopySummary> {
     const sender = new BatchSender<BatchMessage>(request.channel, WINDOW);
     try {
