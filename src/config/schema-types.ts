@@ -390,6 +390,7 @@ export interface Source {
    */
   target_schema?: string;
   cdc?: Cdc;
+  snapshot?: Snapshot;
   defaults?: TableDefaults;
   tables: Tables;
 }
@@ -450,6 +451,16 @@ export interface Lag {
    * drop_slot frees the WAL; the tables then need a resync. self_managed always alerts.
    */
   on_critical?: 'alert' | 'drop_slot';
+}
+/**
+ * How tables are read when they are loaded.
+ */
+export interface Snapshot {
+  /**
+   * Sessions that read one table at once, under one snapshot (Postgres 14 and later).
+   */
+  parallel?: number;
+  save_every?: Duration;
 }
 /**
  * Settings of every table that does not say otherwise; where one does not fit the method of a table, it is left out there.

@@ -110,6 +110,7 @@ export function createEngine(deps: EngineDeps): Engine {
                 source,
                 connection: settings.connection,
                 state: sourceState,
+                snapshot: settings.snapshot,
                 only,
                 force: request.force || request.untilCaughtUp,
                 untilCaughtUp: request.untilCaughtUp,

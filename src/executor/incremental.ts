@@ -5,9 +5,10 @@ import type { SourceConnection } from '../source/connect.js';
 import { quoteIdentifier, quoteLiteral, quoteQualified } from '../source/sql-identifier.js';
 import { abandonReceiver, openBatchChannel } from '../thread/batch-channel.js';
 import type { TableRun } from './engine.js';
-import { copyRejectedValues, decodedColumns, type LoadDeps, settleBoth } from './load-table.js';
+import { copyRejectedValues, type LoadDeps } from './load-table.js';
 import { waitForEarlierWriters } from './publication-wait.js';
-import { copySql, type TablePlan } from './table-plan.js';
+import { settleBoth } from './settle.js';
+import { copySql, decodedColumns, type TablePlan } from './table-plan.js';
 
 /**
  * Cursor methods. `append` reads what lies strictly above the last cursor, so no row is read twice. `incremental` writes
@@ -95,7 +96,8 @@ export async function syncByCursor(
   upper: string | null,
   deps: LoadDeps,
 ): Promise<TableRun> {
-  const { reader, destination, clock, onEvent } = deps;
+  const { destination, clock, onEvent } = deps;
+  const reader = deps.readers.first;
   const startedMs = clock.monotonicMs();
   const lockable = plan.observed.kind === 'r' || plan.observed.kind === 'p';
   const taken = await reader.beginSnapshot({ schema: plan.schema, name: plan.name, lock: lockable });
@@ -111,7 +113,7 @@ export async function syncByCursor(
   copying.catch(() => abandonReceiver(channel.sender.shared));
   const staging = destination.writer.stageRows({ table: plan.target, channel: channel.receiver });
   const [summary] = await settleBoth(copying, staging);
-  await copyRejectedValues(plan, deps, summary, where);
+  await copyRejectedValues(plan, { reader, destination }, summary.rejected, where);
   await reader.endSnapshot();
   const written = await destination.writer.writeRows({
     table: plan.target,

@@ -7,9 +7,9 @@ import { abandonReceiver, openBatchChannel } from '../thread/batch-channel.js';
 import type { OpenDestination } from './destinations.js';
 import type { Clock, EngineEvent } from './engine.js';
 import { failpoint } from './failpoint.js';
-import { decodedColumns, settleBoth } from './load-table.js';
 import type { PageSummary, ReaderThread } from './reader/reader-thread.js';
-import type { TablePlan } from './table-plan.js';
+import { settleBoth } from './settle.js';
+import { decodedColumns, type TablePlan } from './table-plan.js';
 
 /**
  * Messages in one page. Each page costs a pass over the WAL since the slot's restart point, so few large pages are

@@ -1,15 +1,16 @@
 import type { DestinationFacts } from '../destination/facts.js';
 import { SluiceError } from '../error/sluice-error.js';
-import { formatLsn, type Lsn } from '../pgoutput/lsn.js';
+import { formatLsn, type Lsn, parseLsn } from '../pgoutput/lsn.js';
 import type { ObservedSource } from '../source/catalog-model.js';
 import type { SourceConnection } from '../source/connect.js';
 import { advanceSlot, currentWalFlushLsn } from '../source/slot.js';
 import { factsOf, needsLoad, wasLoaded } from './due.js';
 import type { TableRun } from './engine.js';
+import { loadIdentity } from './load-identity.js';
 import { loadTable } from './load-table.js';
 import { SNAPSHOT_WAIT_MS, waitForEarlierWriters } from './publication-wait.js';
-import type { ReaderThread } from './reader/reader-thread.js';
 import { slotPosition } from './slot-position.js';
+import type { SnapshotReaders } from './snapshot-readers.js';
 import type { SourceSyncRun } from './source-sync-run.js';
 import { SourceStream, type StreamTable } from './stream-source.js';
 import type { TablePlan } from './table-plan.js';
@@ -32,6 +33,7 @@ export class CdcSync {
   /** A table whose load failed is left to the next sync. */
   readonly #failedLoads = new Set<StreamTable>();
   #stream: SourceStream | null = null;
+  #timelineId: number | null = null;
 
   constructor(run: SourceSyncRun, control: SourceConnection) {
     this.#run = run;
@@ -47,6 +49,7 @@ export class CdcSync {
   async sync(observed: ObservedSource, facts: DestinationFacts, plans: readonly TablePlan[]): Promise<void> {
     const control = this.#control;
     const { state, source } = this.#run.request;
+    this.#timelineId = observed.server.timelineId;
     if (state.slot === null || state.publication === null) {
       throw new SluiceError({
         code: 'SLOT_MISSING',
@@ -152,21 +155,23 @@ export class CdcSync {
   }
 
   async #loadEach(stream: SourceStream, waiting: readonly StreamTable[]): Promise<void> {
-    const reader = await this.#run.openLoader();
+    const first = await this.#run.openLoader();
+    const readers = this.#run.readersOf(first);
     try {
       for (const table of waiting) {
-        const finished = await this.#run.attempt(table.plan, () => this.#load(stream, table, reader));
+        const finished = await this.#run.attempt(table.plan, () => this.#load(stream, table, readers));
         if (finished) continue;
         this.#failedLoads.add(table);
-        // An aborted transaction may be left in the thread's session.
-        await reader.resetSession();
+        // An aborted transaction may be left in the threads' sessions.
+        await readers.reset();
       }
     } finally {
-      await reader.close();
+      await readers.close();
+      await first.close();
     }
   }
 
-  async #load(stream: SourceStream, table: StreamTable, reader: ReaderThread): Promise<TableRun> {
+  async #load(stream: SourceStream, table: StreamTable, readers: SnapshotReaders): Promise<TableRun> {
     const { plan } = table;
     const { slot, system_identifier } = this.#run.request.state;
     const facts = await this.#run.deps.destination.writer.readFacts();
@@ -188,7 +193,7 @@ export class CdcSync {
     for (let attempt = 1; ; attempt += 1) {
       try {
         const seedLsn = formatLsn(stream.confirmed);
-        const { run, mark, outcome } = await loadTable(plan, this.#run.loadDeps(reader), seedLsn, {
+        const { run, mark, outcome } = await loadTable(plan, this.#run.loadDeps(readers), seedLsn, {
           cursor: null,
           where: null,
           stream: {
@@ -196,6 +201,13 @@ export class CdcSync {
             slot: slot?.name ?? '',
             systemIdentifier: system_identifier ?? '',
             confirmedLsn: seedLsn,
+          },
+          resumption: {
+            identity: loadIdentity(plan, { slot, systemIdentifier: system_identifier, timelineId: this.#timelineId }),
+            catchUp: async (lsn) => {
+              await flushWal(this.#control, this.#run.signal);
+              await stream.catchUp(parseLsn(lsn), this.#run.signal);
+            },
           },
           // Changes that its stream passed over since the snapshot are in neither.
           obstacle: () => (table.mode === 'excluded' ? (stream.failures.get(plan.address) ?? null) : null),
@@ -207,6 +219,7 @@ export class CdcSync {
         return run;
       } catch (error) {
         if (!(error instanceof SluiceError) || error.code !== 'SNAPSHOT_RACED' || attempt >= RACE_ATTEMPTS) throw error;
+        await readers.reset();
       }
     }
   }

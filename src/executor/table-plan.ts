@@ -3,6 +3,7 @@ import type { TargetTable } from '../destination/target-table.js';
 import { SluiceError } from '../error/sluice-error.js';
 import type { ObservedColumn, ObservedSource, ObservedTable } from '../source/catalog-model.js';
 import { rejectionReason } from '../source/codec/column-codec-table.js';
+import type { DecodedColumn } from '../source/copy-decoder.js';
 import { quoteIdentifier, quoteLiteral, quoteQualified } from '../source/sql-identifier.js';
 import { originalText, selectExpression, unrepresentablePredicate } from '../source/value-type.js';
 import type { TableState } from '../state/state.js';
@@ -83,11 +84,23 @@ export function targetTable(address: string, state: TableState): TargetTable {
   };
 }
 
-/** `SELECT ... FROM table [WHERE ...]` for a binary COPY that copy-decoder.ts reads. */
-export function copySql(plan: TablePlan, where: string | null): string {
+export function decodedColumns(plan: TablePlan): DecodedColumn[] {
+  return plan.columns.map(({ column, logical }) => ({ name: column.name, logical, source: column.type }));
+}
+
+/**
+ * `SELECT ... FROM table [WHERE ...]` for a binary COPY that copy-decoder.ts reads.
+ * @param leaf reads this partition of the table, or the table itself by its own name
+ */
+export function copySql(
+  plan: TablePlan,
+  where: string | null,
+  leaf: { readonly schema: string; readonly name: string } | null = null,
+): string {
   const expressions = plan.columns.map(({ column, logical }) => selectExpression(column, logical));
   const select = expressions.length === 0 ? '' : expressions.join(', ');
-  return `COPY (SELECT ${select} FROM ${fromClause(plan.observed)}${where === null ? '' : ` WHERE ${where}`}) TO STDOUT (FORMAT binary)`;
+  const from = leaf === null ? fromClause(plan.observed) : `ONLY ${quoteQualified(leaf)}`;
+  return `COPY (SELECT ${select} FROM ${from}${where === null ? '' : ` WHERE ${where}`}) TO STDOUT (FORMAT binary)`;
 }
 
 /** ONLY would leave out children; a plain inheritance parent is read without them, as it is replicated without them. */

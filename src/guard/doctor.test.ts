@@ -177,6 +177,7 @@ function configOf(c: Case): Config {
       heartbeat: true,
       ...c.cdc,
     },
+    snapshot: { parallel: 1, saveEveryMs: 20_000 },
     tables: (c.keys ?? ['public.users', 'public.events']).map((key) =>
       entry(key, { method: c.method ?? 'cdc', ...c.settings }),
     ),

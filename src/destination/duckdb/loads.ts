@@ -1,27 +1,22 @@
 import type { LogicalType } from '../../batch/logical-type.js';
 import type { BatchMessage } from '../../batch/transfer.js';
 import { SluiceError } from '../../error/sluice-error.js';
-import { BatchReceiver } from '../../thread/batch-channel.js';
-import { historyName, METADATA_TYPES, metadataColumns, metadataNames, type TargetTable } from '../target-table.js';
-import type { BeginLoad, FinishLoad, LoadOutcome } from '../writer.js';
+import type { BatchReceiver } from '../../thread/batch-channel.js';
+import { historyName, metadataColumns, metadataNames, type TargetTable } from '../target-table.js';
+import type { FinishLoad, LoadOutcome } from '../writer.js';
 import { applyChanges } from './apply-changes.js';
 import { receivedBatches } from './batch-scan.js';
 import { ensureTableRow, readStream, writeRun, writeStream, writeTableFacts } from './facts-store.js';
 import { heldTable, takeHeld, takeHeldGaps } from './held-changes.js';
 import { lsnNumber, lsnNumberSql } from './lsn-number.js';
 import { isClaimed, refuseOccupied } from './occupied.js';
+import { loadTable } from './running-load.js';
 import type { DuckDbSession } from './session.js';
+import { forgetProgress } from './snapshot-progress.js';
 import { columnList, identifier, keyEquality, literal, qualified } from './sql-text.js';
-import { columnDefinition, columnTypes, createHistory, ensureSchema, liveRows, tableExists } from './target-ddl.js';
+import { columnDefinition, columnTypes, createHistory, liveRows, tableExists } from './target-ddl.js';
 
-/**
- * Loads: rows go into a table beside the target, in as many transactions as it takes; one last transaction puts it in
- * the target's place together with the checkpoint. A load that was killed leaves only its table, which the next removes.
- */
-
-export function loadTable(table: { readonly schema: string; readonly name: string }): string {
-  return qualified({ schema: table.schema, name: `_sluice_load_${table.name}` });
-}
+/** The end of a load (running-load.ts): one transaction puts its table in the target's place together with the checkpoint. */
 
 const REJECTED_COLUMNS: readonly { readonly name: string; readonly type: LogicalType }[] = [
   { name: 'key', type: { kind: 'varchar' } },
@@ -32,60 +27,6 @@ const REJECTED_COLUMNS: readonly { readonly name: string; readonly type: Logical
 
 function rejectedTable(address: string): string {
   return qualified({ schema: '_sluice', name: `rejected ${address}` });
-}
-
-export class RunningLoad {
-  readonly #begin: BeginLoad;
-  readonly #receiver: BatchReceiver<BatchMessage>;
-  #rows = 0;
-
-  private constructor(begin: BeginLoad) {
-    this.#begin = begin;
-    this.#receiver = new BatchReceiver(begin.channel);
-  }
-
-  static async begin(session: DuckDbSession, begin: BeginLoad): Promise<RunningLoad> {
-    const { table } = begin;
-    await refuseOccupied(session, table);
-    await ensureSchema(session, table.schema);
-    await session.run(`DROP TABLE IF EXISTS ${loadTable(table)}`);
-    await session.run(`DROP TABLE IF EXISTS ${rejectedTable(table.address)}`);
-    const columns = table.columns.map(columnDefinition);
-    if (begin.seed !== null) {
-      const names = metadataNames(table.metadataPrefix);
-      columns.push(...names.map((name, i) => `${identifier(name)} ${METADATA_TYPES[i]}`));
-    }
-    await session.run(`CREATE TABLE ${loadTable(table)} (${columns.join(', ')})`);
-    return new RunningLoad(begin);
-  }
-
-  /** One INSERT that pulls batches until the channel ends or asks for a pause. */
-  async advance(session: DuckDbSession): Promise<{ state: 'done' | 'paused'; rows: number }> {
-    const { table, seed } = this.#begin;
-    let state: 'done' | 'paused' = 'done';
-    const source = session.scan.add(
-      receivedBatches(table.columns, this.#receiver, () => {
-        state = 'paused';
-      }),
-    );
-    const metadata =
-      seed === null
-        ? ''
-        : `, 'I', TIMESTAMPTZ ${literal(seed.at)}, false, NULL::TIMESTAMPTZ, ${lsnNumber(seed.lsn)}::BIGINT, 0::BIGINT`;
-    this.#rows += await session.passThrough(`INSERT INTO ${loadTable(table)} SELECT *${metadata} FROM ${source}`);
-    return { state, rows: this.#rows };
-  }
-
-  close(): void {
-    this.#receiver.close();
-  }
-
-  /** Ends a load that did not succeed; nothing of it stays. */
-  async discard(session: DuckDbSession): Promise<void> {
-    this.close();
-    await session.run(`DROP TABLE IF EXISTS ${loadTable(this.#begin.table)}`);
-    await session.run(`DROP TABLE IF EXISTS ${rejectedTable(this.#begin.table.address)}`);
-  }
 }
 
 /** Takes (key, column, source_text, reason) batches of a load's rejected values. */
@@ -150,6 +91,7 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
     }
     const gap = mark === null ? null : await takeHeldGaps(session, table.address, mark.snapshot);
     const rejected = await moveRejected(session, table, mark?.snapshotLsn ?? null, mark?.seedLsn ?? null, now);
+    await forgetProgress(session, table.address);
     const endedAt = now().toISOString();
     await writeTableFacts(session, table, {
       loaded_generation: table.generation,

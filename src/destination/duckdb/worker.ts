@@ -5,12 +5,14 @@ import type { ChannelEnd } from '../../thread/batch-channel.js';
 import { BatchReceiver } from '../../thread/batch-channel.js';
 import { emitEvent, serve } from '../../thread/call.js';
 import type { DestinationFacts } from '../facts.js';
-import type { TargetTable } from '../target-table.js';
+import type { LoadProgress } from '../load-progress.js';
+import type { SnapshotMark, TargetTable } from '../target-table.js';
 import type {
   BeginLoad,
   CommitPage,
   FinishLoad,
   LoadOutcome,
+  LoadPart,
   PageOutcome,
   RecordFailure,
   RetireTable,
@@ -19,12 +21,14 @@ import type {
 import { receivedBatches } from './batch-scan.js';
 import { ensureTableRow, readFacts, writeRun, writeTableFacts } from './facts-store.js';
 import { pruneHeld } from './held-changes.js';
-import { finishLoad, moveRejected, RunningLoad, takeRejected } from './loads.js';
+import { finishLoad, moveRejected, takeRejected } from './loads.js';
 import { upsertStatements } from './merge-sql.js';
 import { commitPage, StagedPage } from './pages.js';
 import { publishCopy } from './publish-copy.js';
 import { dropTable, moveTable, retireTable } from './retired-tables.js';
+import { RunningLoad, rebaseLoad } from './running-load.js';
 import { DuckDbSession, type SessionSettings } from './session.js';
+import { forgetProgress, forgetProgressOfOthers, readProgress } from './snapshot-progress.js';
 import { columnList, identifier, literal, qualified } from './sql-text.js';
 import { addMissingColumns, liveRows } from './target-ddl.js';
 
@@ -55,6 +59,12 @@ function release(): void {
   session = null;
 }
 
+function runningLoad(address: string): RunningLoad {
+  const load = loads.get(address);
+  if (load === undefined) throw new SluiceError({ code: 'INTERNAL', message: `no load of ${address} is running` });
+  return load;
+}
+
 /** Rows of one incremental or append run, between staging and commit. */
 function incoming(table: TargetTable): string {
   return identifier(`incoming ${table.address}`);
@@ -78,10 +88,30 @@ const surface = {
     loads.set(begin.table.address, await RunningLoad.begin(await opened(), begin));
   },
 
+  async readLoad(address: string): Promise<LoadProgress | null> {
+    return readProgress(await opened(), address);
+  },
+
+  async resumeLoad(load: Omit<BeginLoad, 'progress'>): Promise<void> {
+    loads.get(load.table.address)?.close();
+    loads.set(load.table.address, await RunningLoad.resume(await opened(), load));
+  },
+
+  async openPart(part: LoadPart): Promise<void> {
+    runningLoad(part.address).open(part);
+  },
+
+  async rebaseLoad(load: { table: TargetTable; mark: SnapshotMark }): Promise<void> {
+    await rebaseLoad(await opened(), load.table, load.mark);
+  },
+
+  async leaveLoad(address: string): Promise<void> {
+    loads.get(address)?.close();
+    loads.delete(address);
+  },
+
   async continueLoad(address: string): Promise<{ state: 'done' | 'paused'; rows: number }> {
-    const load = loads.get(address);
-    if (load === undefined) throw new SluiceError({ code: 'INTERNAL', message: `no load of ${address} is running` });
-    return load.advance(await opened());
+    return runningLoad(address).advance(await opened());
   },
 
   async loadRejected(load: { address: string; channel: ChannelEnd }): Promise<number> {
@@ -207,7 +237,10 @@ const surface = {
   },
 
   async requestSnapshot(request: { address: string; reason: string }): Promise<void> {
-    await (await opened()).run(
+    const db = await opened();
+    // Its changes may pass by from here on.
+    await forgetProgress(db, request.address);
+    await db.run(
       `UPDATE _sluice.tables SET resnapshot_reason = ${literal(request.reason)} WHERE address = ${literal(request.address)}`,
     );
   },
@@ -237,11 +270,16 @@ const surface = {
           `UPDATE _sluice.${table} SET source = ${literal(request.to)} WHERE source = ${literal(request.from)}`,
         );
       }
+      await forgetProgressOfOthers(db, request.from, []);
     });
   },
 
   async forgetStream(source: string): Promise<void> {
-    await (await opened()).run(`DELETE FROM _sluice.streams WHERE source = ${literal(source)}`);
+    const db = await opened();
+    await db.transaction(async () => {
+      await db.run(`DELETE FROM _sluice.streams WHERE source = ${literal(source)}`);
+      await forgetProgressOfOthers(db, source, []);
+    });
   },
 
   async release(_: null): Promise<void> {
