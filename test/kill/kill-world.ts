@@ -28,7 +28,12 @@ export class KillWorld {
     this.#steps = fc.sample(STEP, { seed, numRuns: 50_000 })[Symbol.iterator]();
   }
 
-  static async create(postgres: TestPostgres, database: string, seed: number): Promise<KillWorld> {
+  static async create(
+    postgres: TestPostgres,
+    database: string,
+    seed: number,
+    snapshot: Readonly<Record<string, unknown>> = {},
+  ): Promise<KillWorld> {
     await postgres.createDatabase(database);
     await postgres.query(
       [
@@ -50,6 +55,7 @@ export class KillWorld {
       database,
       tables: Object.fromEntries(FIRST_TABLES.map((table) => [table.key, table.settings])),
       cdc: { slot: database, publication: database },
+      snapshot,
     });
     const sessions = await Promise.all([0, 1].map(() => WorkSession.open(postgres, database)));
     return new KillWorld(fixture, sessions, seed);
