@@ -105,15 +105,16 @@ export class RunningLoad {
       seed === null
         ? ''
         : `, 'I', TIMESTAMPTZ ${literal(seed.at)}, false, NULL::TIMESTAMPTZ, ${lsnNumber(seed.lsn)}::BIGINT, 0::BIGINT`;
-    const rows = await session.transaction(async () => {
+    const insert = async (): Promise<number> => {
       const source = session.scan.add(batches);
-      const inserted = await session.passThrough(`INSERT INTO ${target} SELECT *${metadata} FROM ${source}`);
+      const inserted = await session.run(`INSERT INTO ${target} SELECT *${metadata} FROM ${source}`);
       const ranges = part.ranges.slice(0, claimedTasks(part.channel.control, part.ranges.length));
       if (part.into === 'load' && ranges.length > 0) {
         await addProgress(session, table.address, { ranges, rows: inserted, rejectedColumns: [...rejected] });
       }
       return inserted;
-    });
+    };
+    const rows = await session.passThrough(() => session.transaction(insert));
     if (part.into === 'load') this.#rows += rows;
     if (state === 'done') this.close();
     return { state, rows: this.#rows };
