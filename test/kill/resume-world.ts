@@ -6,8 +6,8 @@ import { logSql, type OracleTable } from '../oracle/oracle-table.js';
 import { TableModel } from '../oracle/table-model.js';
 import type { TestPostgres } from '../postgres/server.js';
 
-/** Rows of each table: some 3 MiB of blocks, which makes at least three ranges. */
-const ROWS = 3_000;
+/** Rows of each table: some 6 MiB of blocks, which makes six ranges. */
+export const ROWS = 6_000;
 /** Rows are spread by key so that a batch of changes meets blocks of every range. */
 const CHANGES = 120;
 
