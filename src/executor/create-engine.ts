@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { asSluiceError, type PlainError, SluiceError, toPlain } from '../error/sluice-error.js';
 import { runDoctor } from '../guard/doctor.js';
+import { withPreflight } from '../guard/preflight.js';
 import type { Plan } from '../planner/change.js';
 import { planChanges } from '../planner/plan.js';
 import { setupSql } from '../source/setup-sql.js';
@@ -47,8 +48,9 @@ export function createEngine(deps: EngineDeps): Engine {
 
   const makePlan = async (targets: readonly string[], signal: AbortSignal): Promise<Plan> => {
     const state = await stateFile.read();
-    const observed = await observe(config, state, world, signal);
-    return planChanges({ config, state, observed, now: clock.now().toISOString(), id: randomUUID(), targets });
+    const observed = await observe(config, state, world, signal, { depth: 'plan', now: () => clock.now() });
+    const input = { config, state, observed, now: clock.now().toISOString(), id: randomUUID(), targets };
+    return withPreflight(planChanges(input), config, observed, targets);
   };
 
   const applied = async (): Promise<StateDocument> => {
@@ -152,8 +154,10 @@ export function createEngine(deps: EngineDeps): Engine {
         return tables.map(({ source, key }) => `${source}:${key}`);
       }),
 
-    doctor: async (signal) =>
-      runDoctor({ config, observed: await observe(config, await stateFile.read(), world, signal) }),
+    doctor: async (signal) => {
+      const look = { depth: 'doctor' as const, now: () => clock.now() };
+      return runDoctor({ config, observed: await observe(config, await stateFile.read(), world, signal, look) });
+    },
 
     setupSql: async (source, signal) => {
       const settings = config.sources[source];

@@ -1,25 +1,39 @@
 import type { Config } from '../config/config.js';
 import type { DestinationFacts } from '../destination/facts.js';
 import { asSluiceError, toPlain } from '../error/sluice-error.js';
+import { readinessNeeds } from '../guard/subject.js';
 import type { Observed } from '../planner/observed.js';
 import { readCatalog } from '../source/catalog.js';
+import { type ReadinessRequest, readReadiness } from '../source/readiness.js';
 import type { StateDocument } from '../state/state.js';
 import type { Destinations } from './destinations.js';
 import { connectionOf, type SourceConnections } from './source-connections.js';
 
-/** Looks at every source and destination that config and state name. A source that cannot be reached becomes a member with its error. */
+/** What the guard wants to know beside the catalogs. */
+export type GuardLook = Pick<ReadinessRequest, 'depth' | 'now'>;
+
+/**
+ * Looks at every source and destination that config and state name. A source that cannot be reached becomes a member
+ * with its error.
+ * @param look absent: the catalogs are enough
+ */
 export async function observe(
   config: Config,
   state: StateDocument | null,
   deps: { readonly connections: SourceConnections; readonly destinations: Destinations },
   signal: AbortSignal,
+  look: GuardLook | null = null,
 ): Promise<Observed> {
   const wanted = new Set([...Object.keys(config.sources), ...Object.keys(state?.sources ?? {})]);
   const sources = await Promise.all(
     [...wanted].flatMap((name) => {
       const connection = connectionOf(config, name, state?.sources[name]);
       if (connection === null) return [];
-      return [observeSource(connection, deps.connections, signal).then((observed) => [name, observed] as const)];
+      return [
+        observeSource(config, name, connection, deps.connections, signal, look).then(
+          (observed) => [name, observed] as const,
+        ),
+      ];
     }),
   );
   const names = new Set(Object.values(config.sources).map((source) => source.destination));
@@ -36,15 +50,22 @@ export async function observe(
 }
 
 async function observeSource(
+  config: Config,
+  name: string,
   connection: string,
   connections: SourceConnections,
   signal: AbortSignal,
+  look: GuardLook | null,
 ): Promise<Observed['sources'][string]> {
   try {
-    const observed = await connections.with(connection, 'plan', signal, (db) =>
-      readCatalog(db, { schema: null }, signal),
-    );
-    return { ok: true, source: observed };
+    return await connections.with(connection, 'plan', signal, async (db) => {
+      const source = await readCatalog(db, { schema: null }, signal);
+      const settings = config.sources[name];
+      if (look === null || settings === undefined) return { ok: true, source };
+      const openAnother = (within: AbortSignal) => connections.open(connection, 'plan', within);
+      const request = { ...look, ...readinessNeeds(settings, source), openAnother };
+      return { ok: true, source, readiness: await readReadiness(db, request, signal) };
+    });
   } catch (error) {
     signal.throwIfAborted();
     return { ok: false, error: toPlain(asSluiceError(error)) };

@@ -256,7 +256,7 @@ describe('findings', () => {
       cdc: { transport: 'continuous' },
       codes: ['error WAL_SENDERS shop'],
     },
-    { name: 'WAL kept without a limit', server: { maxSlotWalKeepSizeMb: null }, codes: ['info WAL_RETENTION shop'] },
+    { name: 'WAL kept without a limit', server: { maxSlotWalKeepSizeMb: null }, codes: ['warning WAL_RETENTION shop'] },
     { name: 'WAL kept too short', server: { maxSlotWalKeepSizeMb: 100 }, codes: ['warning WAL_RETENTION shop'] },
     { name: 'missing table', keys: ['public.users', 'public.gone'], codes: ['error TABLE_MISSING shop:public.gone'] },
     { name: 'missing table, switched off', keys: ['public.gone'], settings: { enabled: false }, codes: [] },
@@ -272,7 +272,7 @@ describe('findings', () => {
     {
       name: 'view with cdc',
       table: { kind: 'v', primaryKey: [] },
-      codes: ['error TABLE_KIND shop:public.users', 'error PRIMARY_KEY shop:public.users'],
+      codes: ['error TABLE_KIND shop:public.users'],
     },
     { name: 'view with full_table', table: { kind: 'v', primaryKey: [] }, method: 'full_table', codes: [] },
     { name: 'no USAGE', table: { schemaUsage: false }, codes: ['error SCHEMA_USAGE shop'] },
@@ -303,7 +303,7 @@ describe('findings', () => {
       name: 'row security with full_table',
       table: { rowSecurity: true },
       method: 'full_table',
-      codes: ['warning ROW_SECURITY shop:public.users'],
+      codes: ['error ROW_SECURITY shop:public.users'],
     },
     { name: 'no primary key for cdc', table: { primaryKey: [] }, codes: ['error PRIMARY_KEY shop:public.users'] },
     {
@@ -427,7 +427,7 @@ describe('findings', () => {
           ],
         },
       ],
-      codes: ['warning PUBLICATION_FILTER shop:public.users'],
+      codes: ['error PUBLICATION_FILTER shop:public.users'],
     },
   ])('$name', ({ codes, ...c }) => {
     expect(findings(c).map(({ level, code, address }) => `${level} ${code} ${address}`)).toEqual(codes);

@@ -2,12 +2,12 @@ import type { SourceConfig } from '../config/config.js';
 import type { ObservedPublication, ObservedSource, ObservedTable } from '../source/catalog-model.js';
 import { createPublicationSql } from '../source/publication-sql.js';
 import { quoteIdentifier, quoteQualified } from '../source/sql-identifier.js';
+import { leavesOf } from '../source/table-problem.js';
 import type { SourceState } from '../state/state.js';
 import type { Blocker, Change, Notice, SettingChange } from './change.js';
 import { NO_COST } from './cost.js';
 import type { Gap } from './load-order.js';
 import { dropPublicationChange, isOurs } from './publication-end.js';
-import { leavesOf } from './suitability.js';
 
 export interface PublicationInput {
   readonly source: SourceConfig;

@@ -4,9 +4,9 @@ import {
   createPublicationSql,
   setPublicationOptionsSql,
 } from '../../source/publication-sql.js';
-import { quoteIdentifier } from '../../source/sql-identifier.js';
+import { quoteIdentifier, quoteQualified } from '../../source/sql-identifier.js';
 import type { Finding } from '../finding.js';
-import { carriers, cdcTables, type Subject, type SubjectTable } from '../subject.js';
+import { carriers, cdcTables, known, type Subject, type SubjectTable } from '../subject.js';
 
 /** Whether the publication is there, or may be made, and carries what the stream needs. */
 export function checkPublication(subject: Subject): Finding[] {
@@ -14,7 +14,11 @@ export function checkPublication(subject: Subject): Finding[] {
   if (tables.length === 0) return [];
   const publication = subject.catalog.publications.find(({ name }) => name === subject.source.cdc.publication);
   if (subject.source.cdc.management === 'managed') {
-    return [...mayChange(subject, publication), ...ownsTables(subject, tables, publication)];
+    return [
+      ...mayChange(subject, publication),
+      ...ownsTables(subject, tables, publication),
+      ...(publication === undefined ? [] : narrows(tables, publication)),
+    ];
   }
   if (publication === undefined) return [missing(subject, tables)];
   return [
@@ -66,15 +70,25 @@ function ownsTables(
   const published = new Set(publication?.tables.map((table) => table.oid));
   return tables
     .filter(({ observed }) => !observed.ownedByCurrentUser && !published.has(observed.oid))
-    .map(({ address }) => ({
+    .map(({ address, observed }) => ({
       level: 'error',
       code: 'TABLE_OWNER',
       address,
       message: `role "${server.user}" does not own the table, so it cannot add it to a publication`,
       why: "make the role a member of the table's owner, or set management: self_managed and run `sluice cdc setup-sql`",
-      fixSql: null,
+      fixSql: ownershipSql(subject, observed),
       needsRestart: false,
     }));
+}
+
+/** Membership leaves the table with its owner; of a superuser it would be far too much. Null where nobody looked who owns it. */
+function ownershipSql(subject: Subject, table: SubjectTable['observed']): string | null {
+  const owner = known(subject.readiness?.details?.owners)?.find(({ oid }) => oid === table.oid);
+  if (owner === undefined) return null;
+  const role = quoteIdentifier(subject.catalog.server.user);
+  return owner.superuser
+    ? `alter table ${quoteQualified(table)} owner to ${role};`
+    : `grant ${quoteIdentifier(owner.owner)} to ${role};`;
 }
 
 function missing(subject: Subject, tables: readonly SubjectTable[]): Finding {
@@ -148,21 +162,36 @@ function lacksOptions(subject: Subject, tables: readonly SubjectTable[], publica
 /** A load reads the whole table, the stream what the publication lets through: the two would not agree. */
 function narrows(tables: readonly SubjectTable[], publication: ObservedPublication): Finding[] {
   const members = new Map(publication.tables.map((member) => [member.oid, member]));
-  return tables.flatMap(({ address, observed }): Finding[] => {
+  return tables.flatMap(({ address, config, observed }): Finding[] => {
     const member = members.get(observed.oid);
-    if (member === undefined || (member.rowFilter === null && member.columns === null)) return [];
+    if (member === undefined) return [];
+    const { columns, rowFilter } = member;
+    const key = config.primaryKey ?? observed.primaryKey;
+    const lacking = observed.columns.filter(({ name, generated }) => {
+      if (columns === null || columns.includes(name) || generated !== '') return false;
+      const { columns: selection } = config;
+      return (
+        selection.kind === 'all' ||
+        key.includes(name) ||
+        selection.columns.includes(name) === (selection.kind === 'include')
+      );
+    });
+    if (rowFilter === null && lacking.length === 0) return [];
     const what = [
-      ...(member.rowFilter === null ? [] : [`rows by ${member.rowFilter}`]),
-      ...(member.columns === null ? [] : [`columns to ${member.columns.join(', ')}`]),
+      ...(rowFilter === null ? [] : [`rows by ${rowFilter}`]),
+      ...(lacking.length === 0 ? [] : [`columns to (${(columns ?? []).join(', ')})`]),
     ];
+    const name = quoteIdentifier(publication.name);
+    const table = quoteQualified(observed);
     return [
       {
-        level: 'warning',
+        level: 'error',
         code: 'PUBLICATION_FILTER',
         address,
         message: `publication "${publication.name}" limits the table's ${what.join(' and its ')}`,
-        why: 'a load reads the whole table and the stream brings only this part; exclude the columns in the config and take the row filter away',
-        fixSql: null,
+        why: 'a load reads the whole table and the stream brings only this part, so the copy would differ',
+        // ADD TABLE is refused for a table that is there, and SET TABLE would name all others as well.
+        fixSql: `alter publication ${name} drop table ${table};\nalter publication ${name} add table ${table};`,
         needsRestart: false,
       },
     ];
