@@ -9,23 +9,21 @@ const DEFAULT_WORK_MEM_KB = 65_536;
 const AMPLE_WORK_MEM_KB = 262_144;
 const MB_BYTES = 1024 * 1024;
 
-/** Sluice leaves default_transaction_read_only as it finds it: who sets it means it. */
+/** Sluice leaves default_transaction_read_only as it finds it: who sets it means it. Slots do without writing. */
 export function checkReadOnlyRole(subject: Subject): Finding[] {
   const { source, catalog } = subject;
-  const session = known(subject.readiness?.session);
-  if (session?.defaultReadOnly !== true || catalog.server.inRecovery || cdcTables(subject).length === 0) return [];
+  const readOnly = known(subject.readiness?.session)?.defaultReadOnly === true;
+  const streams = cdcTables(subject).length > 0;
+  if (!readOnly || !streams || source.cdc.management !== 'managed' || catalog.server.inRecovery) return [];
   const role = quoteIdentifier(catalog.server.user);
-  const managed = source.cdc.management === 'managed';
   return [
     {
-      level: managed ? 'error' : 'info',
+      level: 'error',
       code: 'READ_ONLY_ROLE',
       address: source.name,
       message: `transactions of role "${catalog.server.user}" are read-only by default (default_transaction_read_only)`,
-      why: managed
-        ? 'a managed source makes and alters its publication; with management: self_managed somebody else does'
-        : 'a heartbeat message cannot be written, so the slot of a quiet publication advances by syncs alone',
-      fixSql: managed ? `alter role ${role} set default_transaction_read_only = off;` : null,
+      why: 'a managed source makes and alters its publication; with management: self_managed somebody else does',
+      fixSql: `alter role ${role} set default_transaction_read_only = off;`,
       needsRestart: false,
     },
   ];
