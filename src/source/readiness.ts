@@ -252,7 +252,7 @@ const CURSORS_SQL = `
       join pg_catalog.pg_class as c on c.relname = s.tablename
       join pg_catalog.pg_namespace as n on n.oid = c.relnamespace and n.nspname = s.schemaname
       where c.oid = t.oid and s.attname = t.name) as "nullFraction"
-  from pg_catalog.unnest($1::pg_catalog.oid[], $2::pg_catalog.text[]) as t (oid, name)`;
+  from rows from (pg_catalog.unnest($1::oid[]), pg_catalog.unnest($2::text[])) as t (oid, name)`;
 
 async function readCursors(
   connection: SourceConnection,
