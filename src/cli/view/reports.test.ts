@@ -269,19 +269,65 @@ describe('doctor', () => {
   };
   const warning: Finding = { ...info, level: 'warning', code: 'PK', fixSql: 'alter table a\n  add primary key (id);' };
 
-  test('errors first, with the SQL that mends them', () => {
-    expect(doctorText([info, warning, finding], PAGE)).toMatchInlineSnapshot(`
-      "error    WAL_LEVEL  shop: wal_level is replica, logical is needed
-        why: Without it there are no changes to read.
-        fix: alter system set wal_level = logical;
-             (then restart the server)
-      warning  PK  shop: m
-        fix: alter table a
-               add primary key (id);
-      info     STANDBY  shop: m
-      1 error, 1 warning.
-      "
-    `);
+  test('by source and object, the worst first, with the SQL that mends them', () => {
+    const table: Finding = {
+      ...finding,
+      code: 'PRIMARY_KEY',
+      address: 'shop:public.users',
+      message: 'the table has no primary key',
+      fixSql: 'alter table a\n  add primary key (id);',
+      needsRestart: false,
+    };
+    const other: Finding = { ...table, address: 'billing:public.bills' };
+    expect(
+      doctorText([info, warning, finding, { ...table, ...warning, address: 'shop:slot' }, table, other], PAGE),
+    ).toMatchInlineSnapshot(`
+        "shop
+          error WAL_LEVEL  wal_level is replica, logical is needed
+            Without it there are no changes to read.
+            alter system set wal_level = logical;
+            -- then restart the server
+          warning PK  m
+            alter table a
+              add primary key (id);
+          info STANDBY  m
+
+        shop:public.users
+          error PRIMARY_KEY  the table has no primary key
+            Without it there are no changes to read.
+            alter table a
+              add primary key (id);
+
+        shop:slot
+          warning PK  m
+            alter table a
+              add primary key (id);
+
+        billing:public.bills
+          error PRIMARY_KEY  the table has no primary key
+            Without it there are no changes to read.
+            alter table a
+              add primary key (id);
+
+        3 errors, 2 warnings.
+        "
+      `);
+  });
+
+  test('broken to the width of the page, save for the SQL', () => {
+    expect(
+      doctorText([{ ...finding, fixSql: `alter system set ${'x'.repeat(60)} = 1;` }], { ...PAGE, columns: 48 }),
+    ).toMatchInlineSnapshot(`
+        "shop
+          error WAL_LEVEL  wal_level is replica,
+            logical is needed
+            Without it there are no changes to read.
+            alter system set xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx = 1;
+            -- then restart the server
+
+        1 error, 0 warnings.
+        "
+      `);
   });
 
   test.each<{ name: string; findings: Finding[]; last: string }>([
