@@ -224,14 +224,6 @@ const CASES: readonly Case[] = [
     finds: 'error READ_ONLY_ROLE shop',
   },
   {
-    name: 'timeouts of the role',
-    before: [
-      "alter role sluice set statement_timeout = '30s'",
-      "alter role sluice set idle_in_transaction_session_timeout = '1min'",
-    ],
-    finds: 'info TIMEOUTS shop',
-  },
-  {
     name: 'little memory for decoding',
     before: ["alter role sluice set logical_decoding_work_mem = '1MB'"],
     finds: 'info DECODING_MEMORY shop',
@@ -297,6 +289,15 @@ const FACTS: readonly Case[] = [
     before: ['revoke select on pg_catalog.pg_prepared_xacts from public'],
     finds: 'warning NOT_CHECKED shop',
     after: ['grant select on pg_catalog.pg_prepared_xacts to public'],
+  },
+  {
+    name: 'timeouts of the role',
+    before: [
+      "alter role sluice set statement_timeout = '30s'",
+      "alter role sluice set idle_in_transaction_session_timeout = '1min'",
+    ],
+    finds: 'info TIMEOUTS shop',
+    after: ['alter role sluice reset all'],
   },
   {
     name: "another tool's slot",

@@ -17,6 +17,8 @@ export interface PoolerOptions {
   readonly order: 'stack' | 'queue';
   readonly backends: number;
   readonly user: string;
+  /** Default: the server's own. */
+  readonly database?: string;
 }
 
 interface Backend {
@@ -59,7 +61,7 @@ export async function startPooler(postgres: TestPostgres, options: PoolerOptions
   };
 
   for (let count = 0; count < options.backends; count++) {
-    const backend = await openBackend(postgres, options.user);
+    const backend = await openBackend(postgres, options.user, options.database ?? postgres.database);
     all.push(backend.socket);
     const messages = new MessageReader();
     backend.socket.on('data', (bytes) => {
@@ -102,9 +104,9 @@ export async function startPooler(postgres: TestPostgres, options: PoolerOptions
   };
 }
 
-function openBackend(postgres: TestPostgres, user: string): Promise<Backend> {
+function openBackend(postgres: TestPostgres, user: string, database: string): Promise<Backend> {
   const socket = connect({ host: postgres.host, port: postgres.port });
-  const body = Buffer.from(`user\0${user}\0database\0${postgres.database}\0\0`);
+  const body = Buffer.from(`user\0${user}\0database\0${database}\0\0`);
   const head = Buffer.alloc(8);
   head.writeInt32BE(body.length + 8, 0);
   head.writeInt32BE(196_608, 4); // protocol 3.0

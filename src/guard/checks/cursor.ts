@@ -30,7 +30,7 @@ function holdsNulls({ address, observed }: SubjectTable, column: ObservedColumn)
     message: `the cursor column "${column.name}" holds NULLs`,
     why: 'a row without a cursor is above no other, so it is never copied',
     fixSql: now
-      ? `${fill}\nalter table ${table} alter column ${name} set default now(), alter column ${name} set not null;`
+      ? `${fill}\nalter table ${table} alter column ${name} set default now(),\n  alter column ${name} set not null;`
       : `-- give these rows a value, then:\nalter table ${table} alter column ${name} set not null;`,
     needsRestart: false,
   };

@@ -46,7 +46,7 @@ export function checkTimeouts(subject: Subject): Finding[] {
       why: pooled
         ? 'a load that takes longer is cut off, as the pooler does not keep the settings of a session'
         : 'Sluice sets these to 0 in its own sessions, so loads are not cut off',
-      fixSql: timeouts.map(({ name }) => `alter role ${role} set ${name} = 0;`).join('\n'),
+      fixSql: pooled ? timeouts.map(({ name }) => `alter role ${role} set ${name} = 0;`).join('\n') : null,
       needsRestart: false,
     },
   ];

@@ -50,7 +50,7 @@ export function checkPreparedTransactions(subject: Subject): Finding[] {
       level: prepared.ageMs >= LONG_MS ? 'warning' : 'info',
       code: 'TRANSACTION_PREPARED',
       address: `${subject.source.name}:slot`,
-      message: `the prepared transaction ${gid} of role "${prepared.owner}" waits for its end for ${formatDuration(wholeSeconds(prepared.ageMs))}`,
+      message: `a transaction of role "${prepared.owner}" was prepared ${formatDuration(wholeSeconds(prepared.ageMs))} ago as ${gid} and not ended`,
       why: 'making the slot, and loads of tables that are added, wait for it, and it holds WAL that the slot needs',
       fixSql: `${elsewhere ? `-- in database ${JSON.stringify(prepared.database)}; ` : '-- '}or commit prepared, if that is what was meant\nrollback prepared ${gid};`,
       needsRestart: false,
