@@ -217,6 +217,14 @@ describe('what is beside the catalog', () => {
       says: /did you mean "at"/,
     },
     {
+      name: 'a cursor that one table of a pattern does not have',
+      ...byCursor,
+      keys: ['public.u*'],
+      settings: { cursor: 'att' },
+      table: bigTable,
+      codes: ['warning COLUMN_MISSING shop:public.users'],
+    },
+    {
       name: 'children of inheritance without an entry',
       readiness: sampleReadiness({ children: ok([{ parentOid: users.oid, schema: 'public', name: 'old_users' }]) }),
       codes: ['warning INHERITANCE shop:public.users'],

@@ -24,7 +24,9 @@ export interface SubjectTable {
   readonly config: TableConfig;
   /** What keeps its method from working, whatever the role may do. */
   readonly problem: MethodProblem | null;
-  /** A pattern found it and there is a problem: a plan leaves it out, unless it was applied before. */
+  /** Columns that the file names one by one and that the table does not have. */
+  readonly missingColumns: readonly { readonly option: 'cursor' | 'primary_key'; readonly column: string }[];
+  /** A pattern found it and one of the two is wrong: a plan leaves it out, unless it was applied before. */
   readonly skipped: boolean;
   readonly observed: ObservedTable;
 }
@@ -73,8 +75,18 @@ function subjectTables(source: SourceConfig, catalog: ObservedSource): readonly 
     const address = addressOf(source, observed.schema, observed.name);
     const key = entry.table.primaryKey ?? observed.primaryKey;
     const problem = methodProblem(observed, entry.table, key, catalog.tables);
-    return [{ address, config: entry.table, problem, skipped: entry.pattern !== null && problem !== null, observed }];
+    const missingColumns = missingColumnsOf(entry.table, observed);
+    const skipped = entry.pattern !== null && (problem !== null || missingColumns.length > 0);
+    return [{ address, config: entry.table, problem, missingColumns, skipped, observed }];
   });
+}
+
+function missingColumnsOf(config: TableConfig, observed: ObservedTable): SubjectTable['missingColumns'] {
+  const named = [
+    ...(config.cursor === null ? [] : [{ option: 'cursor' as const, column: config.cursor }]),
+    ...(config.primaryKey ?? []).map((column) => ({ option: 'primary_key' as const, column })),
+  ];
+  return named.filter(({ column }) => !observed.columns.some(({ name }) => name === column));
 }
 
 /** Those that are streamed; the checks of slot, publication and role matter only where there are any. */

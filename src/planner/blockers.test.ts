@@ -92,6 +92,19 @@ describe('what stands in the way', () => {
       ],
     },
     {
+      name: 'a deferrable primary key, which DEFAULT would not mend',
+      config: cdcUsers,
+      current: usersWith({ replicaIdentity: 'd', replicaIdentityColumns: [] }),
+      blocked: [
+        {
+          code: 'REPLICA_IDENTITY_UNSUITABLE',
+          address: 'shop:public.users',
+          message: /does not carry the key \(id\)/,
+          hint: /REPLICA IDENTITY FULL;/,
+        },
+      ],
+    },
+    {
       name: 'replica identity by an index without the key',
       config: cdcUsers,
       current: usersWith({ replicaIdentity: 'i', replicaIdentityColumns: ['name'] }),

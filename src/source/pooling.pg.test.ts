@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => postgres?.stop('immediate'));
 
-async function look(port: number): Promise<{ pooling: Pooling; opened: number }> {
+async function look(port: number, places = 2): Promise<{ pooling: Pooling; opened: number }> {
   const target: ConnectTarget = {
     name: 'db',
     host: '127.0.0.1',
@@ -27,8 +27,9 @@ async function look(port: number): Promise<{ pooling: Pooling; opened: number }>
     connectTimeoutMs: 30_000,
   };
   let opened = 0;
-  const open = () => {
+  const open = async () => {
     opened += 1;
+    if (opened > places) throw new Error('the pool is full');
     return connectSource(target, { purpose: 'doctor', signal });
   };
   const connection = await open();
@@ -63,6 +64,15 @@ test.each<{ name: string; options: Omit<PoolerOptions, 'user'>; pooling: Pooling
   const pooler = await startPooler(postgres, { ...options, user: 'pooled' });
   try {
     expect((await look(pooler.port)).pooling).toBe(pooling);
+  } finally {
+    await pooler.stop();
+  }
+});
+
+test('a pooler without a place for a second session is one all the same', async () => {
+  const pooler = await startPooler(postgres, { mode: 'session', order: 'stack', backends: 1, user: 'pooled' });
+  try {
+    expect((await look(pooler.port, 1)).pooling).toBe('unclear');
   } finally {
     await pooler.stop();
   }

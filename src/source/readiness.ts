@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { asSluiceError, toPlain } from '../error/sluice-error.js';
+import { asSluiceError, SluiceError, toPlain } from '../error/sluice-error.js';
 import type { SourceConnection } from './connect.js';
 import { readPooling } from './pooling.js';
 import type {
@@ -117,7 +117,9 @@ async function one<Row extends pg.QueryResultRow>(
   signal: AbortSignal,
 ): Promise<Row> {
   const [row] = await bounded<Row>(connection, sql, params, signal);
-  if (row === undefined) throw new Error('Postgres answered without a row where there is always one');
+  if (row === undefined) {
+    throw new SluiceError({ code: 'PROTOCOL_VIOLATION', message: 'Postgres answered without a row' });
+  }
   return row;
 }
 

@@ -7,26 +7,25 @@ import { known, type Subject, type SubjectTable } from '../subject.js';
 /** Names in a message; more would fill the screen. */
 const NAMED = 5;
 
-/** Options that name one column each time; lists of a pattern may name columns that only some of its tables have. */
+/** Lists of columns are left to the plan: those of a pattern may name columns that only some of its tables have. */
 export function checkNamedColumns({ tables }: Subject): Finding[] {
-  return tables.flatMap(({ address, config, observed }): Finding[] => {
-    const names = observed.columns.map(({ name }) => name);
-    const named = [
-      ...(config.cursor === null ? [] : [{ option: 'cursor', column: config.cursor }]),
-      ...(config.primaryKey ?? []).map((column) => ({ option: 'primary_key', column })),
-    ];
-    return named
-      .filter(({ column }) => !names.includes(column))
-      .map(({ option, column }) => ({
-        level: 'error',
+  return tables.flatMap(({ address, missingColumns, observed, skipped }) =>
+    missingColumns.map(({ option, column }): Finding => {
+      const near = suggestion(
+        column,
+        observed.columns.map(({ name }) => name),
+      );
+      return {
+        level: skipped ? 'warning' : 'error',
         code: 'COLUMN_MISSING',
         address,
-        message: `the table has no column "${column}" (named in ${option})${suggestion(column, names)}`,
+        message: `the table has no column "${column}" (named in ${option})${near}`,
         why: 'correct the name in the file',
         fixSql: null,
         needsRestart: false,
-      }));
-  });
+      };
+    }),
+  );
 }
 
 /** Types that the destination does not have keep their text, as Postgres writes it. */
