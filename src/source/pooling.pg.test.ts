@@ -51,6 +51,11 @@ test.each<{ name: string; options: Omit<PoolerOptions, 'user'>; pooling: Pooling
     pooling: 'transaction',
   },
   {
+    name: 'one backend for all, which nobody may keep',
+    options: { mode: 'transaction', order: 'stack', backends: 1 },
+    pooling: 'transaction',
+  },
+  {
     name: 'backends take turns',
     options: { mode: 'transaction', order: 'queue', backends: 2 },
     pooling: 'transaction',

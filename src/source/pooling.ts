@@ -30,10 +30,12 @@ export async function readPooling(
   try {
     await other.query('begin read only', [], signal);
     const others = await backendOf(other, signal);
-    const own = await backendOf(connection, signal);
-    await other.query('rollback', [], signal);
-    return others === first || own !== first ? 'transaction' : 'session';
+    // The first session is not asked again then: in a pool of one it would wait for the backend that the other holds.
+    if (others === first) return 'transaction';
+    return (await backendOf(connection, signal)) === first ? 'session' : 'transaction';
   } finally {
+    // A client that leaves in the middle of a transaction costs the pool its backend.
+    await other.query('rollback', [], signal).catch(() => other.destroy());
     await other.end();
   }
 }
