@@ -16,6 +16,7 @@ const DETAIL_FIELDS: { readonly [Name in Action]: readonly (keyof ChangeDetails[
   snapshot_table: ['generation', 'method'],
   resync_table: ['generation', 'cause', 'table'],
   backfill_columns: ['columns'],
+  rename_columns: ['renames', 'all_columns', 'primary_key', 'cursor'],
   add_columns: ['columns', 'all_columns'],
   remove_columns: ['columns', 'all_columns'],
   change_method: ['from', 'to', 'table'],

@@ -38,7 +38,12 @@ export interface DestinationWriter {
   /** Asks for a new snapshot of a table, remembered in the destination. */
   requestSnapshot(request: { readonly address: string; readonly reason: string }): Promise<void>;
 
-  addColumns(table: TargetTable): Promise<void>;
+  /** One transaction: adds columns to the table and its history, empty; a left-over one of that name is set aside. */
+  addColumns(request: AddColumns): Promise<void>;
+  /** One transaction: widens columns whose type has grown; others stay as they are. */
+  widenColumns(table: TargetTable): Promise<void>;
+  /** One transaction: renames columns of the table and its history. Doing it twice is the same as once. */
+  renameColumns(request: RenameColumns): Promise<void>;
   retireTable(request: RetireTable): Promise<void>;
   dropTable(request: RetireTable): Promise<void>;
   moveTable(request: { readonly from: RetireTable; readonly to: RetireTable }): Promise<void>;
@@ -153,6 +158,20 @@ export interface RecordFailure {
   readonly runId: string;
   readonly startedAt: string;
   readonly error: PlainError;
+}
+
+export interface AddColumns {
+  /** With the new columns. */
+  readonly table: TargetTable;
+  /** Their names. */
+  readonly added: readonly string[];
+}
+
+export interface RenameColumns {
+  /** As it is before or after the renaming; its columns are not looked at. */
+  readonly table: TargetTable;
+  /** No new name is an old one too. */
+  readonly renames: readonly { readonly from: string; readonly to: string }[];
 }
 
 export interface RetireTable {

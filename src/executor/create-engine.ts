@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
+import type { SourceConfig } from '../config/config.js';
+import { entryOf, parseTableKey } from '../config/table-key.js';
 import { asSluiceError, type PlainError, SluiceError, toPlain } from '../error/sluice-error.js';
 import { runDoctor } from '../guard/doctor.js';
 import type { Plan } from '../planner/change.js';
@@ -8,7 +10,7 @@ import { setupSql } from '../source/setup-sql.js';
 import { raiseGeneration } from '../state/edit.js';
 import { openStateLock, withLock } from '../state/lock.js';
 import { systemProcesses } from '../state/process-table.js';
-import type { StateDocument } from '../state/state.js';
+import type { SourceState, StateDocument } from '../state/state.js';
 import { openStateFile } from '../state/state-file.js';
 import { applyPlan } from './apply-plan.js';
 import { Destinations } from './destinations.js';
@@ -110,6 +112,7 @@ export function createEngine(deps: EngineDeps): Engine {
                 source,
                 connection: settings.connection,
                 state: sourceState,
+                ownKeys: ownKeys(settings, sourceState),
                 only,
                 force: request.force || request.untilCaughtUp,
                 untilCaughtUp: request.untilCaughtUp,
@@ -209,6 +212,16 @@ function tablesAt(state: StateDocument, address: string): { source: string; key:
     );
   }
   return [{ source, key }];
+}
+
+function ownKeys(settings: SourceConfig, state: SourceState): ReadonlySet<string> {
+  return new Set(
+    Object.keys(state.tables).filter((key) => {
+      const parsed = parseTableKey(key);
+      const exact = parsed.ok ? parsed.key.exact : null;
+      return exact !== null && (entryOf(settings, exact.schema, exact.name)?.table.primaryKey ?? null) !== null;
+    }),
+  );
 }
 
 function splitAddress(address: string): [string, string | null] {

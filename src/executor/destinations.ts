@@ -129,6 +129,8 @@ function yieldingLoads(inner: DestinationWriter, running: ReadonlyMap<string, Sh
     recordFailure: yielding(inner.recordFailure),
     requestSnapshot: yielding(inner.requestSnapshot),
     addColumns: yielding(inner.addColumns),
+    widenColumns: yielding(inner.widenColumns),
+    renameColumns: yielding(inner.renameColumns),
     retireTable: yielding(inner.retireTable),
     dropTable: yielding(inner.dropTable),
     moveTable: yielding(inner.moveTable),

@@ -1,6 +1,7 @@
 import type { DestinationFacts } from '../destination/facts.js';
 import { SluiceError } from '../error/sluice-error.js';
 import { formatLsn, type Lsn } from '../pgoutput/lsn.js';
+import { readCatalog } from '../source/catalog.js';
 import type { ObservedSource } from '../source/catalog-model.js';
 import type { SourceConnection } from '../source/connect.js';
 import { advanceSlot, currentWalFlushLsn } from '../source/slot.js';
@@ -86,6 +87,7 @@ export class CdcSync {
         onEvent: this.#run.deps.onEvent,
         runId: this.#run.runId,
         tables,
+        planAgain: (plan, signal) => this.#planAgain(plan, signal),
       },
       position.start,
     );
@@ -151,6 +153,10 @@ export class CdcSync {
     }
   }
 
+  async #planAgain({ address, state }: TablePlan, signal: AbortSignal): Promise<TablePlan> {
+    return this.#run.planTable(keyOf(address), state, await readCatalog(this.#control, { schema: null }, signal));
+  }
+
   async #loadEach(stream: SourceStream, waiting: readonly StreamTable[]): Promise<void> {
     const reader = await this.#run.openLoader();
     try {
@@ -167,7 +173,7 @@ export class CdcSync {
   }
 
   async #load(stream: SourceStream, table: StreamTable, reader: ReaderThread): Promise<TableRun> {
-    const { plan } = table;
+    let { plan } = table;
     const { slot, system_identifier } = this.#run.request.state;
     const facts = await this.#run.deps.destination.writer.readFacts();
     const loaded = factsOf(facts, plan.address)?.loadedGeneration ?? 0;
@@ -206,10 +212,19 @@ export class CdcSync {
         }
         return run;
       } catch (error) {
-        if (!(error instanceof SluiceError) || error.code !== 'SNAPSHOT_RACED' || attempt >= RACE_ATTEMPTS) throw error;
+        if (!(error instanceof SluiceError) || attempt >= RACE_ATTEMPTS) throw error;
+        if (error.code === 'SCHEMA_MOVED') {
+          await reader.resetSession();
+          plan = await this.#planAgain(plan, this.#run.signal);
+          table.plan = plan;
+        } else if (error.code !== 'SNAPSHOT_RACED') throw error;
       }
     }
   }
+}
+
+function keyOf(address: string): string {
+  return address.slice(address.indexOf(':') + 1);
 }
 
 /**

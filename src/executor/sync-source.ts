@@ -11,7 +11,7 @@ import { loadTable } from './load-table.js';
 import { SourceSyncRun, type SyncSourceDeps, type SyncSourceRequest } from './source-sync-run.js';
 import type { SourceStream } from './stream-source.js';
 import { CdcSync } from './sync-cdc.js';
-import { planTable, type TablePlan } from './table-plan.js';
+import type { TablePlan } from './table-plan.js';
 
 /** Syncs one source: loads what waits for a load, streams cdc tables to the server's position, runs the other methods. */
 export async function syncSource(
@@ -79,7 +79,7 @@ class SourceSync {
       if (!table.enabled || table.paused) continue;
       if (table.method === 'cdc' ? !due.stream : !due.tables.has(key)) continue;
       try {
-        plans.push(planTable(this.#run.request.source, key, table, observed));
+        plans.push(this.#run.planTable(key, table, observed));
       } catch (error) {
         const address = this.#run.addressOf(key);
         const sluiceError = asSluiceError(error);

@@ -80,6 +80,10 @@ export function stateAfter(state: StateDocument, change: Change, context: ApplyC
       return raiseGeneration(ready, name, table, change.reason, change.details.generation);
     case 'backfill_columns':
       return raiseGeneration(ready, name, table, change.reason);
+    case 'rename_columns': {
+      const { all_columns: columns, primary_key, cursor } = change.details;
+      return editTable(ready, name, table, { columns, primary_key, cursor });
+    }
     case 'add_columns':
     case 'remove_columns':
       return editTable(ready, name, table, { columns: change.details.all_columns });

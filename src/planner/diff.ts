@@ -3,7 +3,7 @@ import type { TableFacts } from '../destination/facts.js';
 import type { ObservedTable } from '../source/catalog-model.js';
 import type { TableState } from '../state/state.js';
 import type { Change, Notice, SettingChange } from './change.js';
-import { compareColumns } from './column-diff.js';
+import { type ColumnDiff, compareColumns } from './column-diff.js';
 import { loadCost, NO_COST } from './cost.js';
 import type { DesiredTable, TableIntent } from './desired-table.js';
 import { type Gap, nextGeneration } from './load-order.js';
@@ -95,7 +95,8 @@ function edits(state: TableState, desired: DesiredTable, context: TableContext):
   const { intent, config } = desired;
   const { address } = context;
   const columns = compareColumns(state.columns, intent.columns);
-  const own = [...columns.reloads, ...settingReloads(state, intent)];
+  const renamed = withRenames(state, columns);
+  const own = [...columns.reloads, ...settingReloads(renamed, intent)];
   if (columns.added.length > 0 && config.onAddColumns !== 'forward_only') {
     own.push(`columns were added and on_add_columns is ${config.onAddColumns}`);
   }
@@ -112,6 +113,15 @@ function edits(state: TableState, desired: DesiredTable, context: TableContext):
     const table = loadedTable(desired, state, context, cause);
     // First, so that the load is asked for even if one of the changes below fails; it carries them all.
     changes.push(resync(state, table, desired.observed, context, own.length === 0 && consentedBy(context.gaps), cause));
+  }
+  if (columns.renamed.length > 0) {
+    const { primary_key, cursor } = renamed;
+    changes.push({
+      ...plain,
+      action: 'rename_columns',
+      reason: 'renamed in the source; nothing is read again',
+      details: { renames: columns.renamed, all_columns: columns.afterRenames, primary_key, cursor },
+    });
   }
   if (columns.removed.length > 0) {
     changes.push({
@@ -150,8 +160,18 @@ function edits(state: TableState, desired: DesiredTable, context: TableContext):
       details: { from: state.schedule, to: intent.schedule },
     });
   }
-  const settings = updateSettings(state, intent, columns.retyped, context);
+  const settings = updateSettings(renamed, intent, columns.retyped, context);
   return settings === null ? changes : [...changes, settings];
+}
+
+/** The state with the new names of its columns, so that a key is not taken for another because of its columns' names. */
+function withRenames(state: TableState, columns: ColumnDiff): TableState {
+  const newName = (name: string): string => columns.renamed.find(({ from }) => from === name)?.to ?? name;
+  return {
+    ...state,
+    primary_key: state.primary_key.map(newName),
+    cursor: state.cursor === null ? null : newName(state.cursor),
+  };
 }
 
 /** Settings that go into the state as they are. Those that ask for a load stand in the resync before it as well. */

@@ -202,12 +202,8 @@ const EDITS: readonly Edit[] = [
     world: editObserved('countries', (table) => ({
       columns: table.columns.map((column) => (column.name === 'name' ? { ...column, name: 'title' } : column)),
     })),
-    changes: [
-      'resync_table shop:public.countries',
-      'remove_columns shop:public.countries',
-      'add_columns shop:public.countries',
-    ],
-    destructive: ['resync_table shop:public.countries'],
+    changes: ['rename_columns shop:public.countries'],
+    destructive: [],
   },
   {
     name: 'a column is dropped and added again in the source',

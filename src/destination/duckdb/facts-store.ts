@@ -35,7 +35,7 @@ const ISO = (column: string): string => `strftime(${column}, '%Y-%m-%dT%H:%M:%S.
 
 /** Changes nothing, also in a file that Sluice has not written yet. */
 export async function readFacts(session: DuckDbSession): Promise<DestinationFacts> {
-  if (!(await session.hasLayout())) {
+  if ((await session.layoutVersion()) === 0) {
     return { exists: true, streams: [], tables: [], foreignTables: await userTables(session, 'true') };
   }
   const streams = await session.rows<StreamRow>(

@@ -50,23 +50,6 @@ export async function createHistory(session: DuckDbSession, table: TargetTable):
   );
 }
 
-/** Brings missing columns to the table and its history; columns that are there stay as they are. */
-export async function addMissingColumns(session: DuckDbSession, table: TargetTable): Promise<void> {
-  const names: TableName[] = [];
-  if (table.output !== 'history') names.push(table);
-  if (table.method === 'cdc' && table.output !== 'consolidated')
-    names.push({ schema: table.schema, name: historyName(table) });
-  for (const name of names) {
-    const existing = await columnTypes(session, name);
-    if (existing.size === 0) continue;
-    const known = new Set([...existing.keys()].map((column) => column.toLowerCase()));
-    for (const column of table.columns) {
-      if (known.has(column.name.toLowerCase())) continue;
-      await session.run(`ALTER TABLE ${qualified(name)} ADD COLUMN ${columnDefinition(column)}`);
-    }
-  }
-}
-
 /** Rows that are not soft-deleted; of a history-only table the current versions. */
 export async function liveRows(session: DuckDbSession, table: TargetTable): Promise<number> {
   const from =
