@@ -15,7 +15,7 @@ const DETAIL_FIELDS: { readonly [Name in Action]: readonly (keyof ChangeDetails[
   create_table: ['table'],
   snapshot_table: ['generation', 'method'],
   resync_table: ['generation', 'cause', 'table'],
-  backfill_columns: ['columns'],
+  backfill_columns: ['columns', 'id'],
   rename_columns: ['renames', 'all_columns', 'primary_key', 'cursor'],
   add_columns: ['columns', 'all_columns'],
   remove_columns: ['columns', 'all_columns'],

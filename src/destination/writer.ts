@@ -19,6 +19,8 @@ export interface DestinationWriter {
   loadRejected(load: { readonly address: string; readonly channel: ChannelEnd }): Promise<number>;
   /** One transaction: the load takes the target's place, held changes that its snapshot did not see are applied, checkpoint and run record are written. */
   finishLoad(load: FinishLoad): Promise<LoadOutcome>;
+  /** One transaction: a load of a few columns fills them in the rows that are there, between the held changes before and after its snapshot. */
+  finishBackfill(backfill: FinishBackfill): Promise<BackfillOutcome>;
   /** Ends a load that failed and removes what it wrote. */
   abandonLoad(address: string): Promise<void>;
 
@@ -96,6 +98,22 @@ export interface LoadOutcome {
   readonly heldChanges: number;
   /** The table was truncated after its snapshot and waits for another load. */
   readonly needsLoad: boolean;
+}
+
+export interface FinishBackfill {
+  /** The whole table; the load held its key and `columns`. */
+  readonly table: TargetTable;
+  readonly columns: readonly string[];
+  /** The backfill's number, by which it is known to be done. */
+  readonly id: number;
+  readonly mark: SnapshotMark;
+  readonly run: RunRecord;
+}
+
+export interface BackfillOutcome {
+  readonly rows: number;
+  readonly rejected: number;
+  readonly heldChanges: number;
 }
 
 export interface PageTable {

@@ -120,6 +120,7 @@ function yieldingLoads(inner: DestinationWriter, running: ReadonlyMap<string, Sh
     continueLoad: inner.continueLoad,
     loadRejected: yielding(inner.loadRejected),
     finishLoad: yielding(inner.finishLoad),
+    finishBackfill: yielding(inner.finishBackfill),
     abandonLoad: yielding(inner.abandonLoad),
     stagePage: yielding(inner.stagePage),
     commitPage: yielding(inner.commitPage),

@@ -56,7 +56,7 @@ export type ChangeResult =
 
 export interface TableRun {
   readonly address: string;
-  readonly kind: 'snapshot' | 'stream' | 'incremental' | 'append' | 'full_table';
+  readonly kind: 'snapshot' | 'backfill' | 'stream' | 'incremental' | 'append' | 'full_table';
   readonly status: 'ok' | 'failed';
   readonly rows: number;
   readonly inserted: number;

@@ -21,8 +21,11 @@ const PAGE_MESSAGES = 500_000;
 /** A cdc table while its source is synced. */
 export interface StreamTable {
   plan: TablePlan;
-  /** live: changes are merged; waiting: they are held for the load to come; excluded: it has trouble of its own and waits for a load without them. */
-  mode: 'live' | 'waiting' | 'excluded';
+  /**
+   * live: changes are merged; waiting: they are held for the load to come; backfilling: they are held until new columns
+   * are filled; excluded: it has trouble of its own and waits for a load without them.
+   */
+  mode: 'live' | 'waiting' | 'backfilling' | 'excluded';
   gate: { readonly snapshot: string; readonly snapshotLsn: string } | null;
 }
 
@@ -170,7 +173,7 @@ export class SourceStream {
       tables: tables.map((table) => ({
         address: table.plan.address,
         ...relationTarget(table.plan),
-        gate: table.mode === 'live' ? table.gate : null,
+        gate: table.mode === 'waiting' ? null : table.gate,
       })),
       channel: channel.sender,
     });

@@ -154,6 +154,7 @@ export function targetTable(address: string, state: TableState): TargetTable {
     key: state.primary_key,
     metadataPrefix: state.metadata_prefix,
     generation: state.generation,
+    backfill: state.backfill?.id ?? 0,
   };
 }
 

@@ -62,8 +62,8 @@ export interface ChangeDetails {
   readonly snapshot_table: { readonly generation: number; readonly method: TableState['method'] };
   /** Another load. `table` is the whole state afterwards; column changes of the same table follow and only say more. */
   readonly resync_table: { readonly generation: number; readonly cause: string; readonly table: TableState };
-  /** Not planned in this version: adding columns with `on_add_columns: backfill` reads the whole table again. */
-  readonly backfill_columns: { readonly columns: readonly string[] };
+  /** Queues a load of these columns only; they are added by the change before it. */
+  readonly backfill_columns: { readonly columns: readonly string[]; readonly id: number };
   /** The destination's columns are renamed; nothing is read again. */
   readonly rename_columns: {
     readonly renames: readonly ColumnRename[];

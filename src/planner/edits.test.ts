@@ -172,8 +172,7 @@ const EDITS: readonly Edit[] = [
   {
     name: 'a column is selected in addition, with on_add_columns backfill',
     config: editEntry('public.users', { columns: { kind: 'all' }, onAddColumns: 'backfill' }),
-    changes: ['resync_table shop:public.users', 'add_columns shop:public.users'],
-    destructive: ['resync_table shop:public.users'],
+    changes: ['add_columns shop:public.users', 'backfill_columns shop:public.users'],
   },
   {
     name: 'a column is excluded',

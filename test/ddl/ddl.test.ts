@@ -247,6 +247,46 @@ describe.each(MAJORS)('on Postgres %i', (major) => {
     expect(await s.differences('public.t')).toEqual([]);
   });
 
+  test('on_add_columns: backfill reads the key and the new columns, and keeps newer changes', async () => {
+    const s = await start(
+      `create table t (id int primary key, a int, b text); alter table t alter b set storage external;
+       insert into t select i, i, repeat(i::text, 3000) from generate_series(1, 300) i`,
+      { 'public.t': { output: 'both', on_add_columns: 'backfill' } },
+    );
+    await s.sql(`alter table t add column c int default 5, add column d text; alter table t alter d set storage external;
+      update t set d = repeat(md5(id::text), 200)`);
+    expect(actions(await s.fixture.apply())).toEqual(['add_columns shop:public.t', 'backfill_columns shop:public.t']);
+    // Streamed with the large new value left out, as it has not changed; deleted, inserted and moved rows beside.
+    await s.sql(`update t set a = a + 1000 where id % 3 = 0; delete from t where id % 7 = 0; update t set c = 6 where id = 5;
+      insert into t values (1001, 1, 'new', 7, 'seven'); update t set id = 2000 where id = 11`);
+    await s.fixture.sync();
+    expect(await s.differences('public.t')).toEqual([]);
+    expect(await s.loads('public.t')).toBe(1);
+    await s.sql('update t set a = a - 1');
+    await s.fixture.sync();
+    expect(await s.differences('public.t')).toEqual([]);
+    // The open versions have the values; the filling is no version of its own.
+    expect(
+      await rows(
+        s,
+        `SELECT count(*) FROM (SELECT id, a, b, c, d FROM public.t WHERE NOT _ph_deleted EXCEPT
+           SELECT id, a, b, c, d FROM public.t_cdc WHERE valid_to IS NULL)`,
+      ),
+    ).toEqual([['0']]);
+    expect(await rows(s, 'SELECT count(*) FROM public.t_cdc WHERE id = 1')).toEqual([['3']]);
+    expect((await s.fixture.plan()).changes).toEqual([]);
+  });
+
+  test('a backfill that a TRUNCATE overtakes', async () => {
+    const s = await start(undefined, { 'public.t': { output: 'both', on_add_columns: 'backfill' } });
+    await s.sql('alter table t add column c int default 5');
+    await s.fixture.apply();
+    await s.sql("truncate t; insert into t values (9, 9, 'z', 9)");
+    await s.fixture.trySync();
+    await s.fixture.sync();
+    expect(await s.differences('public.t')).toEqual([]);
+  });
+
   test('a table that is renamed, and moved to another schema, goes on', async () => {
     const s = await start();
     await s.sql('update t set a = 11 where id = 1; alter table t rename to t2; update t2 set a = 12 where id = 1');

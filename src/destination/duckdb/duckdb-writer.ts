@@ -20,6 +20,7 @@ export async function openDuckDbWriter(
     continueLoad: (address) => call.continueLoad(address),
     loadRejected: (load) => call.loadRejected(load, [load.channel.port]),
     finishLoad: (load) => call.finishLoad(load),
+    finishBackfill: (backfill) => call.finishBackfill(backfill),
     abandonLoad: (address) => call.abandonLoad(address),
     stagePage: (page) => call.stagePage(page, [page.channel.port]),
     commitPage: (page) => call.commitPage(page),

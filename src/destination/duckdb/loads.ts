@@ -162,6 +162,7 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
     const endedAt = now().toISOString();
     await writeTableFacts(session, table, {
       loaded_generation: table.generation,
+      backfilled: table.backfill ?? 0,
       phase: 'live',
       resnapshot_reason: gap,
       snapshot: mark?.snapshot ?? null,

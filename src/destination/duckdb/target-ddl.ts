@@ -38,6 +38,17 @@ export function columnDefinition(column: TargetTable['columns'][number]): string
   return `${identifier(column.name)} ${duckdbTypeName(column.type)}${compression}`;
 }
 
+/** Makes an empty table with the columns of another, however floats are kept there. @returns their names */
+export async function copyDefinition(session: DuckDbSession, from: TableName, to: TableName): Promise<string[]> {
+  const types = await columnTypes(session, from);
+  const columns = [...types].map(([name, type]) => {
+    const compression = type === 'FLOAT' || type === 'DOUBLE' ? ' USING COMPRESSION ALP' : '';
+    return `${identifier(name)} ${type}${compression}`;
+  });
+  await session.run(`CREATE TABLE ${qualified(to)} (${columns.join(', ')})`);
+  return [...types.keys()];
+}
+
 export async function createHistory(session: DuckDbSession, table: TargetTable): Promise<void> {
   const columns = [
     ...table.columns.map(columnDefinition),

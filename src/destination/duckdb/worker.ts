@@ -8,8 +8,10 @@ import type { DestinationFacts } from '../facts.js';
 import type { TargetTable } from '../target-table.js';
 import type {
   AddColumns,
+  BackfillOutcome,
   BeginLoad,
   CommitPage,
+  FinishBackfill,
   FinishLoad,
   LoadOutcome,
   PageOutcome,
@@ -19,6 +21,7 @@ import type {
   WriteRows,
 } from '../writer.js';
 import { addColumns, alignColumns, renameColumns } from './align-columns.js';
+import { finishBackfill } from './backfill.js';
 import { receivedBatches } from './batch-scan.js';
 import { ensureTableRow, readFacts, writeRun, writeTableFacts } from './facts-store.js';
 import { pruneHeld } from './held-changes.js';
@@ -100,6 +103,13 @@ const surface = {
     loads.get(finish.table.address)?.close();
     const outcome = await finishLoad(await opened(), finish, now);
     loads.delete(finish.table.address);
+    return outcome;
+  },
+
+  async finishBackfill(backfill: FinishBackfill): Promise<BackfillOutcome> {
+    loads.get(backfill.table.address)?.close();
+    const outcome = await finishBackfill(await opened(), backfill, now);
+    loads.delete(backfill.table.address);
     return outcome;
   },
 
