@@ -76,6 +76,8 @@ export interface SourceRun {
   /** Trouble of the connection, the slot or the destination: the whole source stopped. */
   readonly error: PlainError | null;
   readonly tables: readonly TableRun[];
+  /** How tables of the source differ from what was applied, one line each; a plan says what to do about it. */
+  readonly drift: readonly string[];
 }
 
 export interface SyncReport {

@@ -25,6 +25,7 @@ export async function syncSource(
 class SourceSync {
   readonly #run: SourceSyncRun;
   #cdc: CdcSync | null = null;
+  readonly #drift: string[] = [];
 
   constructor(run: SourceSyncRun) {
     this.#run = run;
@@ -55,6 +56,7 @@ class SourceSync {
       durationMs: deps.clock.monotonicMs() - startedMs,
       error,
       tables: [...this.#run.tables, ...streamRuns(stream)],
+      drift: this.#drift,
     };
   }
 
@@ -79,10 +81,13 @@ class SourceSync {
       if (!table.enabled || table.paused) continue;
       if (table.method === 'cdc' ? !due.stream : !due.tables.has(key)) continue;
       try {
-        plans.push(this.#run.planTable(key, table, observed));
+        const plan = this.#run.planTable(key, table, observed);
+        this.#drift.push(...plan.drift.map((difference) => `${plan.address}: ${difference}`));
+        plans.push(plan);
       } catch (error) {
         const address = this.#run.addressOf(key);
         const sluiceError = asSluiceError(error);
+        this.#drift.push(`${address}: ${sluiceError.message}`);
         await this.#run.recordFailure(address, table.method === 'cdc' ? 'stream' : table.method, sluiceError);
         // Its changes pass by from here on: only a new snapshot makes the table whole again.
         if (table.method === 'cdc' && factsOf(facts, address) !== null) {

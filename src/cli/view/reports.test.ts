@@ -164,6 +164,7 @@ describe('sync', () => {
     transactions: 40,
     changes: 12_345,
     confirmedLsn: '0/16B3748',
+    drift: [],
     durationMs: 5_000,
     error: null,
     tables: [table],
