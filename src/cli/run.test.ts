@@ -113,7 +113,7 @@ describe('exit codes', () => {
     changes: 0,
     confirmedLsn: null,
     drift: [],
-    drift: [],
+    newColumns: [],
     durationMs: 4,
     error: null,
     tables: [],

@@ -165,7 +165,7 @@ export class DaemonLoop {
   /** A table that was altered in the source is planned for, once for each change that is seen. */
   private noteDrift(run: SourceRun): void {
     const { clock, log } = this.deps;
-    const news = run.drift.filter((line) => !this.knownDrift.has(line));
+    const news = [...run.drift, ...run.newColumns].filter((line) => !this.knownDrift.has(line));
     if (news.length === 0) return;
     for (const line of news) this.knownDrift.add(line);
     log.info({ source: run.source, drift: news }, 'tables were altered in the source, planning anew');

@@ -33,7 +33,17 @@ class CollectedLog implements Log {
 }
 
 function sourceRun(source: string, error: PlainError | null): SourceRun {
-  return { source, transactions: 0, changes: 0, confirmedLsn: null, durationMs: 1, error, tables: [], drift: [] };
+  return {
+    source,
+    transactions: 0,
+    changes: 0,
+    confirmedLsn: null,
+    durationMs: 1,
+    error,
+    tables: [],
+    drift: [],
+    newColumns: [],
+  };
 }
 
 /** Runs the daemon until it has synced so often, each call noted with the second at which it came. */
@@ -89,7 +99,7 @@ describe('ticks', () => {
 });
 
 test('a table that is altered in the source is planned for, once', async () => {
-  const drifted = { ...sourceRun('shop', null), drift: ['shop:public.t: column c is new'] };
+  const drifted = { ...sourceRun('shop', null), newColumns: ['shop:public.t.c'] };
   let syncs = 0;
   const { calls, log } = await runFor(4, fakeConfig({ shop: [TEN_SECONDS] }), {
     sync: () => {

@@ -183,7 +183,17 @@ function leftTheFile(source: string, file: string): SourceRun {
     message: `source "${source}" was applied but is no longer in ${file}`,
     hint: 'run: sluice apply (removes it)',
   };
-  return { source, transactions: 0, changes: 0, confirmedLsn: null, durationMs: 0, error, tables: [], drift: [] };
+  return {
+    source,
+    transactions: 0,
+    changes: 0,
+    confirmedLsn: null,
+    durationMs: 0,
+    error,
+    tables: [],
+    drift: [],
+    newColumns: [],
+  };
 }
 
 function chosenSources(state: StateDocument, request: SyncRequest): { source: string; only: string | null }[] {

@@ -78,6 +78,8 @@ export interface SourceRun {
   readonly tables: readonly TableRun[];
   /** How tables of the source differ from what was applied, one line each; a plan says what to do about it. */
   readonly drift: readonly string[];
+  /** `address.column` of columns that a plan may want to add. */
+  readonly newColumns: readonly string[];
 }
 
 export interface SyncReport {

@@ -26,6 +26,7 @@ class SourceSync {
   readonly #run: SourceSyncRun;
   #cdc: CdcSync | null = null;
   readonly #drift: string[] = [];
+  readonly #newColumns: string[] = [];
 
   constructor(run: SourceSyncRun) {
     this.#run = run;
@@ -57,6 +58,7 @@ class SourceSync {
       error,
       tables: [...this.#run.tables, ...streamRuns(stream)],
       drift: this.#drift,
+      newColumns: this.#newColumns,
     };
   }
 
@@ -83,6 +85,7 @@ class SourceSync {
       try {
         const plan = this.#run.planTable(key, table, observed);
         this.#drift.push(...plan.drift.map((difference) => `${plan.address}: ${difference}`));
+        this.#newColumns.push(...plan.newColumns.map((name) => `${plan.address}.${name}`));
         plans.push(plan);
       } catch (error) {
         const address = this.#run.addressOf(key);

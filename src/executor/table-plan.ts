@@ -31,6 +31,8 @@ export interface TablePlan {
   readonly columns: readonly PlannedColumn[];
   /** How the source's table differs from the one that was applied, in words; a plan says what to do about it. */
   readonly drift: readonly string[];
+  /** Columns that the table did not have, or that were not selected; which of the two a plan can tell. */
+  readonly newColumns: readonly string[];
 }
 
 /**
@@ -78,7 +80,6 @@ export function planTable(
   });
   const applied = new Set(state.columns.map((column) => column.attnum));
   const newest = Math.max(0, ...applied);
-  for (const column of table.columns) if (column.attnum > newest) drift.push(`column ${column.name} is new`);
   const plan: TablePlan = {
     address,
     schema: table.schema,
@@ -94,6 +95,7 @@ export function planTable(
     },
     columns,
     drift,
+    newColumns: table.columns.filter((column) => column.attnum > newest).map((column) => column.name),
   };
   if (state.method === 'cdc') refuseOtherKey(plan, ownKey);
   return plan;
