@@ -112,6 +112,8 @@ describe('exit codes', () => {
     transactions: 0,
     changes: 0,
     confirmedLsn: null,
+    drift: [],
+    newColumns: [],
     durationMs: 4,
     error: null,
     tables: [],

@@ -26,6 +26,8 @@ export interface LoopDeps {
 export class DaemonLoop {
   /** By source name: what keeps it from being synced. */
   private readonly holds = new Map<string, Hold>();
+  /** How tables differ from what was applied, as far as a plan was made for it. */
+  private readonly knownDrift = new Set<string>();
   private ticks: readonly SourceTicks[];
   private planning: { settled: boolean; notBefore: Date; attempts: number; lastTrouble: string | null };
   /** The state's serial when a source was stopped; another one tells that a person has acted. */
@@ -95,6 +97,7 @@ export class DaemonLoop {
         const results = await engine.apply(plan, signal);
         const failed = results.find((result) => result.status === 'failed');
         const applied = results.every((result) => result.status === 'applied');
+        this.knownDrift.clear();
         if (applied) this.planning.settled = true;
         else
           this.planAgainLater(
@@ -142,6 +145,7 @@ export class DaemonLoop {
       for (const run of report.sources) {
         this.logRun(run);
         if (run.error !== null) troubles.set(run.source, run.error);
+        else this.noteDrift(run);
       }
     } catch (error) {
       signal.throwIfAborted();
@@ -156,6 +160,16 @@ export class DaemonLoop {
       if (trouble === undefined) this.release(source);
       else await this.hold(source, trouble, signal);
     }
+  }
+
+  /** A table that was altered in the source is planned for, once for each change that is seen. */
+  private noteDrift(run: SourceRun): void {
+    const { clock, log } = this.deps;
+    const news = [...run.drift, ...run.newColumns].filter((line) => !this.knownDrift.has(line));
+    if (news.length === 0) return;
+    for (const line of news) this.knownDrift.add(line);
+    log.info({ source: run.source, drift: news }, 'tables were altered in the source, planning anew');
+    this.planning = { settled: false, notBefore: clock.now(), attempts: 0, lastTrouble: null };
   }
 
   private async hold(source: string, error: PlainError, signal: AbortSignal): Promise<void> {

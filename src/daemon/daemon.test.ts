@@ -33,7 +33,17 @@ class CollectedLog implements Log {
 }
 
 function sourceRun(source: string, error: PlainError | null): SourceRun {
-  return { source, transactions: 0, changes: 0, confirmedLsn: null, durationMs: 1, error, tables: [] };
+  return {
+    source,
+    transactions: 0,
+    changes: 0,
+    confirmedLsn: null,
+    durationMs: 1,
+    error,
+    tables: [],
+    drift: [],
+    newColumns: [],
+  };
 }
 
 /** Runs the daemon until it has synced so often, each call noted with the second at which it came. */
@@ -86,6 +96,21 @@ describe('ticks', () => {
     const { calls } = await runFor(2, fakeConfig({ shop: [TEN_SECONDS] }));
     expect(calls).toEqual(['plan', 'sync all', 'sync all', 'close']);
   });
+});
+
+test('a table that is altered in the source is planned for, once', async () => {
+  const drifted = { ...sourceRun('shop', null), newColumns: ['shop:public.t.c'] };
+  let syncs = 0;
+  const { calls, log } = await runFor(4, fakeConfig({ shop: [TEN_SECONDS] }), {
+    sync: () => {
+      syncs += 1;
+      return { ok: true, sources: [syncs < 2 ? sourceRun('shop', null) : drifted] };
+    },
+  });
+  expect(calls).toEqual(['plan', 'sync all', 'sync all', 'plan', 'sync all', 'sync all', 'close']);
+  expect(log.filter((line) => line.includes('altered'))).toEqual([
+    'info tables were altered in the source, planning anew',
+  ]);
 });
 
 describe('trouble', () => {

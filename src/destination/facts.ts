@@ -17,6 +17,8 @@ export interface TableFacts {
   readonly address: string;
   /** The generation of the last finished load; 0 for none. */
   readonly loadedGeneration: number;
+  /** The number of the last backfill that was finished; 0 for none. */
+  readonly backfilled: number;
   /** Set when the stream asked for a new snapshot (TRUNCATE, ...); null otherwise. */
   readonly resnapshotReason: string | null;
   /** Rows in the table, without soft-deleted ones where that is known. */

@@ -14,6 +14,10 @@ export interface TargetTable {
   /** Names of key columns; [] where rows have no key (append, full_table). */
   readonly key: readonly string[];
   readonly metadataPrefix: string;
+  /** A column's type has grown since it was applied: the destination's may have to be widened before rows are written. */
+  readonly widened?: boolean;
+  /** The number of the last backfill that was asked for, which a load of the whole table makes needless; 0 for none. */
+  readonly backfill?: number;
   /** The generation that a load brings the table to. */
   readonly generation: number;
 }

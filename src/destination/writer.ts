@@ -19,6 +19,8 @@ export interface DestinationWriter {
   loadRejected(load: { readonly address: string; readonly channel: ChannelEnd }): Promise<number>;
   /** One transaction: the load takes the target's place, held changes that its snapshot did not see are applied, checkpoint and run record are written. */
   finishLoad(load: FinishLoad): Promise<LoadOutcome>;
+  /** One transaction: a load of a few columns fills them in the rows that are there, between the held changes before and after its snapshot. */
+  finishBackfill(backfill: FinishBackfill): Promise<BackfillOutcome>;
   /** Ends a load that failed and removes what it wrote. */
   abandonLoad(address: string): Promise<void>;
 
@@ -38,7 +40,12 @@ export interface DestinationWriter {
   /** Asks for a new snapshot of a table, remembered in the destination. */
   requestSnapshot(request: { readonly address: string; readonly reason: string }): Promise<void>;
 
-  addColumns(table: TargetTable): Promise<void>;
+  /** One transaction: adds columns to the table and its history, empty; a left-over one of that name is set aside. */
+  addColumns(request: AddColumns): Promise<void>;
+  /** One transaction: widens columns whose type has grown; others stay as they are. */
+  widenColumns(table: TargetTable): Promise<void>;
+  /** One transaction: renames columns of the table and its history. Doing it twice is the same as once. */
+  renameColumns(request: RenameColumns): Promise<void>;
   retireTable(request: RetireTable): Promise<void>;
   dropTable(request: RetireTable): Promise<void>;
   moveTable(request: { readonly from: RetireTable; readonly to: RetireTable }): Promise<void>;
@@ -91,6 +98,22 @@ export interface LoadOutcome {
   readonly heldChanges: number;
   /** The table was truncated after its snapshot and waits for another load. */
   readonly needsLoad: boolean;
+}
+
+export interface FinishBackfill {
+  /** The whole table; the load held its key and `columns`. */
+  readonly table: TargetTable;
+  readonly columns: readonly string[];
+  /** The backfill's number, by which it is known to be done. */
+  readonly id: number;
+  readonly mark: SnapshotMark;
+  readonly run: RunRecord;
+}
+
+export interface BackfillOutcome {
+  readonly rows: number;
+  readonly rejected: number;
+  readonly heldChanges: number;
 }
 
 export interface PageTable {
@@ -153,6 +176,20 @@ export interface RecordFailure {
   readonly runId: string;
   readonly startedAt: string;
   readonly error: PlainError;
+}
+
+export interface AddColumns {
+  /** With the new columns. */
+  readonly table: TargetTable;
+  /** Their names. */
+  readonly added: readonly string[];
+}
+
+export interface RenameColumns {
+  /** As it is before or after the renaming; its columns are not looked at. */
+  readonly table: TargetTable;
+  /** No new name is an old one too. */
+  readonly renames: readonly { readonly from: string; readonly to: string }[];
 }
 
 export interface RetireTable {

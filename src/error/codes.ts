@@ -117,8 +117,10 @@ export const ERROR_CODES = {
   VALUE_MALFORMED: { exit: 1, retry: STOP },
   /** A key value cannot be represented in the destination, so rows could not be told apart. */
   KEY_NOT_REPRESENTABLE: { exit: 1, retry: STOP },
-  /** A table's columns changed in a way that this version cannot follow; the table needs a resync. */
+  /** A table's columns or key changed so that its rows cannot be told any more; the plan says how to go on (a resync). */
   SCHEMA_CHANGED: { exit: 1, retry: STOP },
+  /** A table was altered between the look at it and the lock that its snapshot takes; the next sync reads it as it is then. */
+  SCHEMA_MOVED: { exit: 1, retry: SOON },
 
   // --- destination
   /** The destination file is held by another process. */

@@ -210,11 +210,22 @@ async function carryOut(
       if (change.details.sql !== null) {
         await changePublication(await work.connection(state), change.details.sql, signal);
       }
+      if (table !== undefined && change.details.table_fields?.columns !== undefined) {
+        const after: TableState = { ...table, ...change.details.table_fields };
+        await (await work.writer(state)).widenColumns(targetTable(change.address, after));
+      }
       return done();
     case 'add_columns':
       if (table !== undefined) {
         const after: TableState = { ...table, columns: change.details.all_columns };
-        await (await work.writer(state)).addColumns(targetTable(change.address, after));
+        const added = change.details.columns.map((column) => column.name);
+        await (await work.writer(state)).addColumns({ table: targetTable(change.address, after), added });
+      }
+      return done();
+    case 'rename_columns':
+      if (table !== undefined) {
+        const { renames } = change.details;
+        await (await work.writer(state)).renameColumns({ table: targetTable(change.address, table), renames });
       }
       return done();
     case 'retire_table':

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
+import type { SourceConfig } from '../config/config.js';
+import { entryOf, parseTableKey } from '../config/table-key.js';
 import { asSluiceError, type PlainError, SluiceError, toPlain } from '../error/sluice-error.js';
 import { runDoctor } from '../guard/doctor.js';
 import { withPreflight } from '../guard/preflight.js';
@@ -9,7 +11,7 @@ import { setupSql } from '../source/setup-sql.js';
 import { raiseGeneration } from '../state/edit.js';
 import { openStateLock, withLock } from '../state/lock.js';
 import { systemProcesses } from '../state/process-table.js';
-import type { StateDocument } from '../state/state.js';
+import type { SourceState, StateDocument } from '../state/state.js';
 import { openStateFile } from '../state/state-file.js';
 import { applyPlan } from './apply-plan.js';
 import { Destinations } from './destinations.js';
@@ -112,6 +114,7 @@ export function createEngine(deps: EngineDeps): Engine {
                 source,
                 connection: settings.connection,
                 state: sourceState,
+                ownKeys: ownKeys(settings, sourceState),
                 only,
                 force: request.force || request.untilCaughtUp,
                 untilCaughtUp: request.untilCaughtUp,
@@ -184,7 +187,17 @@ function leftTheFile(source: string, file: string): SourceRun {
     message: `source "${source}" was applied but is no longer in ${file}`,
     hint: 'run: sluice apply (removes it)',
   };
-  return { source, transactions: 0, changes: 0, confirmedLsn: null, durationMs: 0, error, tables: [] };
+  return {
+    source,
+    transactions: 0,
+    changes: 0,
+    confirmedLsn: null,
+    durationMs: 0,
+    error,
+    tables: [],
+    drift: [],
+    newColumns: [],
+  };
 }
 
 function chosenSources(state: StateDocument, request: SyncRequest): { source: string; only: string | null }[] {
@@ -213,6 +226,16 @@ function tablesAt(state: StateDocument, address: string): { source: string; key:
     );
   }
   return [{ source, key }];
+}
+
+function ownKeys(settings: SourceConfig, state: SourceState): ReadonlySet<string> {
+  return new Set(
+    Object.keys(state.tables).filter((key) => {
+      const parsed = parseTableKey(key);
+      const exact = parsed.ok ? parsed.key.exact : null;
+      return exact !== null && (entryOf(settings, exact.schema, exact.name)?.table.primaryKey ?? null) !== null;
+    }),
+  );
 }
 
 function splitAddress(address: string): [string, string | null] {

@@ -25,6 +25,11 @@ export function needsLoad(state: TableState, facts: TableFacts | null): boolean 
   return facts === null || facts.loadedGeneration < state.generation || facts.resnapshotReason !== null;
 }
 
+/** Columns that were added to a loaded table are to be filled in the rows that are there. */
+export function needsBackfill(state: TableState, facts: TableFacts | null): boolean {
+  return state.backfill !== null && !needsLoad(state, facts) && (facts?.backfilled ?? 0) < state.backfill.id;
+}
+
 export function wasLoaded(facts: TableFacts | null): boolean {
   return facts !== null && facts.loadedGeneration > 0;
 }
@@ -40,7 +45,8 @@ export function dueWork(request: DueRequest, state: SourceState, facts: Destinat
     return { stream: chosen(cdc).length > 0, tables: new Set(chosen(others)) };
   }
   const waits = ([key, table]: (typeof active)[number]): boolean =>
-    needsLoad(table, factsOf(facts, `${request.source}:${key}`));
+    needsLoad(table, factsOf(facts, `${request.source}:${key}`)) ||
+    needsBackfill(table, factsOf(facts, `${request.source}:${key}`));
   const streamSchedule = mostFrequent(
     cdc.map(([, table]) => table.schedule),
     now,

@@ -56,7 +56,7 @@ export type ChangeResult =
 
 export interface TableRun {
   readonly address: string;
-  readonly kind: 'snapshot' | 'stream' | 'incremental' | 'append' | 'full_table';
+  readonly kind: 'snapshot' | 'backfill' | 'stream' | 'incremental' | 'append' | 'full_table';
   readonly status: 'ok' | 'failed';
   readonly rows: number;
   readonly inserted: number;
@@ -76,6 +76,10 @@ export interface SourceRun {
   /** Trouble of the connection, the slot or the destination: the whole source stopped. */
   readonly error: PlainError | null;
   readonly tables: readonly TableRun[];
+  /** How tables of the source differ from what was applied, one line each; a plan says what to do about it. */
+  readonly drift: readonly string[];
+  /** `address.column` of columns that a plan may want to add. */
+  readonly newColumns: readonly string[];
 }
 
 export interface SyncReport {

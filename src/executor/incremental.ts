@@ -5,9 +5,9 @@ import type { SourceConnection } from '../source/connect.js';
 import { quoteIdentifier, quoteLiteral, quoteQualified } from '../source/sql-identifier.js';
 import { abandonReceiver, openBatchChannel } from '../thread/batch-channel.js';
 import type { TableRun } from './engine.js';
-import { copyRejectedValues, decodedColumns, type LoadDeps, settleBoth } from './load-table.js';
+import { copyRejectedValues, type LoadDeps, settleBoth } from './load-table.js';
 import { waitForEarlierWriters } from './publication-wait.js';
-import { copySql, type TablePlan } from './table-plan.js';
+import { copySql, decodedColumns, snapshotOf, type TablePlan } from './table-plan.js';
 
 /**
  * Cursor methods. `append` reads what lies strictly above the last cursor, so no row is read twice. `incremental` writes
@@ -17,7 +17,7 @@ import { copySql, type TablePlan } from './table-plan.js';
 
 export function cursorColumn(plan: TablePlan): ObservedColumn {
   const name = plan.state.cursor;
-  const column = plan.columns.find((entry) => entry.column.name === name)?.column;
+  const column = plan.columns.find((entry) => entry.name === name)?.column;
   if (column === undefined) {
     throw new SluiceError({
       code: 'COLUMN_MISSING',
@@ -85,7 +85,7 @@ export function cursorWhere(plan: TablePlan, last: string | null, upper: string)
 
 /** A cursor that is the whole key cannot repeat, so the last value need not be read again. */
 function cursorIsUnique(plan: TablePlan): boolean {
-  return plan.observed.primaryKey.length === 1 && plan.observed.primaryKey[0] === plan.state.cursor;
+  return plan.observed.primaryKey.length === 1 && plan.observed.primaryKey[0] === cursorColumn(plan).name;
 }
 
 /** One run of an incremental or append table that was loaded before. */
@@ -97,8 +97,7 @@ export async function syncByCursor(
 ): Promise<TableRun> {
   const { reader, destination, clock, onEvent } = deps;
   const startedMs = clock.monotonicMs();
-  const lockable = plan.observed.kind === 'r' || plan.observed.kind === 'p';
-  const taken = await reader.beginSnapshot({ schema: plan.schema, name: plan.name, lock: lockable });
+  const taken = await reader.beginSnapshot(snapshotOf(plan));
   const where = upper === null ? 'false' : cursorWhere(plan, facts.cursor, upper);
   onEvent({ kind: 'load_started', address: plan.address, method: plan.target.method, estimatedRows: null });
   const channel = openBatchChannel();
@@ -116,7 +115,7 @@ export async function syncByCursor(
   const written = await destination.writer.writeRows({
     table: plan.target,
     mode: plan.state.method === 'append' ? 'append' : 'upsert',
-    cursorColumn: cursorColumn(plan).name,
+    cursorColumn: plan.state.cursor ?? '',
     cursor: upper,
     asOf: taken.takenAt,
     run: deps.run,

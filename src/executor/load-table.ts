@@ -7,7 +7,7 @@ import type { OpenDestination } from './destinations.js';
 import type { Clock, EngineEvent, TableRun } from './engine.js';
 import { failpoint } from './failpoint.js';
 import type { CopySummary, ReaderThread } from './reader/reader-thread.js';
-import { copySql, rejectedSql, type TablePlan } from './table-plan.js';
+import { copySql, decodedColumns, rejectedSql, snapshotOf, type TablePlan } from './table-plan.js';
 
 export interface LoadDeps {
   readonly reader: ReaderThread;
@@ -36,10 +36,6 @@ function TEXT_TYPE(): DecodedColumn['source'] {
     typmod: -1,
     element: null,
   };
-}
-
-export function decodedColumns(plan: TablePlan): DecodedColumn[] {
-  return plan.columns.map(({ column, logical }) => ({ name: column.name, logical, source: column.type }));
 }
 
 /** What the last step of a load needs besides the rows. */
@@ -72,8 +68,7 @@ export async function loadTable(
     method: plan.target.method,
     estimatedRows: plan.observed.estimatedRows,
   });
-  const lockable = plan.observed.kind === 'r' || plan.observed.kind === 'p';
-  const taken = await reader.beginSnapshot({ schema: plan.schema, name: plan.name, lock: lockable });
+  const taken = await reader.beginSnapshot(snapshotOf(plan));
   const mark = seedLsn === null ? null : { ...taken, seedLsn };
   const channel = openBatchChannel();
   await writer.beginLoad({
@@ -157,7 +152,7 @@ export async function copyRejectedValues(
 ): Promise<void> {
   for (const [position, count] of summary.rejected.entries()) {
     if (count === 0) continue;
-    const name = plan.columns[position]?.column.name ?? '';
+    const name = plan.columns[position]?.name ?? '';
     if (plan.target.key.includes(name)) {
       throw new SluiceError({
         code: 'KEY_NOT_REPRESENTABLE',

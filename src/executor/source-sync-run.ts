@@ -1,17 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { asSluiceError, type SluiceError, toPlain } from '../error/sluice-error.js';
-import type { SourceState } from '../state/state.js';
+import type { ObservedSource } from '../source/catalog-model.js';
+import type { SourceState, TableState } from '../state/state.js';
 import type { OpenDestination } from './destinations.js';
 import type { Clock, EngineEvent, TableRun } from './engine.js';
 import type { LoadDeps } from './load-table.js';
 import { ReaderThread } from './reader/reader-thread.js';
 import type { SourceConnections } from './source-connections.js';
-import type { TablePlan } from './table-plan.js';
+import { planTable, type TablePlan } from './table-plan.js';
 
 export interface SyncSourceRequest {
   readonly source: string;
   readonly connection: string;
   readonly state: SourceState;
+  /** `schema.table` of the tables whose key is the config's and not their primary key. */
+  readonly ownKeys: ReadonlySet<string>;
   /** `schema.table` to sync; null: what is due. */
   readonly only: string | null;
   readonly force: boolean;
@@ -45,6 +48,12 @@ export class SourceSyncRun {
 
   addressOf(key: string): string {
     return `${this.request.source}:${key}`;
+  }
+
+  /** @throws as {@link planTable} */
+  planTable(key: string, table: TableState, observed: ObservedSource): TablePlan {
+    const { source, ownKeys } = this.request;
+    return planTable(source, key, table, observed, ownKeys.has(key));
   }
 
   /** The thread that reads pages and the tables of other methods; opened when it is first needed. */

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { PageTable, PageTableOutcome } from '../destination/writer.js';
 import { asSluiceError, SluiceError, toPlain } from '../error/sluice-error.js';
 import { formatLsn, type Lsn, laterLsn, parseLsn } from '../pgoutput/lsn.js';
@@ -7,9 +8,9 @@ import { abandonReceiver, openBatchChannel } from '../thread/batch-channel.js';
 import type { OpenDestination } from './destinations.js';
 import type { Clock, EngineEvent } from './engine.js';
 import { failpoint } from './failpoint.js';
-import { decodedColumns, settleBoth } from './load-table.js';
+import { settleBoth } from './load-table.js';
 import type { PageSummary, ReaderThread } from './reader/reader-thread.js';
-import type { TablePlan } from './table-plan.js';
+import { relationTarget, type TablePlan } from './table-plan.js';
 
 /**
  * Messages in one page. Each page costs a pass over the WAL since the slot's restart point, so few large pages are
@@ -19,9 +20,12 @@ const PAGE_MESSAGES = 500_000;
 
 /** A cdc table while its source is synced. */
 export interface StreamTable {
-  readonly plan: TablePlan;
-  /** live: changes are merged; waiting: they are held for the load to come; excluded: it has trouble of its own and waits for a load without them. */
-  mode: 'live' | 'waiting' | 'excluded';
+  plan: TablePlan;
+  /**
+   * live: changes are merged; waiting: they are held for the load to come; backfilling: they are held until new columns
+   * are filled; excluded: it has trouble of its own and waits for a load without them.
+   */
+  mode: 'live' | 'waiting' | 'backfilling' | 'excluded';
   gate: { readonly snapshot: string; readonly snapshotLsn: string } | null;
 }
 
@@ -44,6 +48,8 @@ export interface StreamDeps {
   readonly onEvent: (event: EngineEvent) => void;
   readonly runId: string;
   readonly tables: readonly StreamTable[];
+  /** Looks at the source's table again. @throws as planTable */
+  readonly planAgain: (plan: TablePlan, signal: AbortSignal) => Promise<TablePlan>;
 }
 
 /** The stream of one source: pages are staged, committed with their checkpoint, and only then confirmed to Postgres. */
@@ -86,7 +92,7 @@ export class SourceStream {
     const flushed = await currentWalFlushLsn(control, signal);
     const streamed = this.#deps.tables.filter((table) => table.mode !== 'excluded');
     const summary = await this.#stage(streamed);
-    if (summary === null) return;
+    if (summary === null || (await this.#lookAgain(streamed, summary, signal))) return;
     const full = summary.messages >= PAGE_MESSAGES;
     const lastEnd = summary.lastEndLsn === null ? this.#confirmed : parseLsn(summary.lastEndLsn);
     const reached = full ? lastEnd : laterLsn(flushed, lastEnd);
@@ -166,10 +172,8 @@ export class SourceStream {
       confirmedLsn: formatLsn(this.#confirmed),
       tables: tables.map((table) => ({
         address: table.plan.address,
-        oid: table.plan.observed.oid,
-        columns: decodedColumns(table.plan),
-        keyColumns: table.plan.target.key.map((name) => table.plan.target.columns.findIndex((c) => c.name === name)),
-        gate: table.mode === 'live' ? table.gate : null,
+        ...relationTarget(table.plan),
+        gate: table.mode === 'waiting' ? null : table.gate,
       })),
       channel: channel.sender,
     });
@@ -186,11 +190,35 @@ export class SourceStream {
     }
   }
 
+  /**
+   * A table may have been altered since it was looked at, so before its stream is given up for a new load it is looked
+   * at again.
+   * @returns true when the page has to be read again, with what is known now
+   */
+  async #lookAgain(tables: readonly StreamTable[], summary: PageSummary, signal: AbortSignal): Promise<boolean> {
+    let changed = false;
+    for (const { table: index } of summary.mismatches) {
+      const table = tables[index];
+      if (table === undefined) continue;
+      try {
+        const plan = await this.#deps.planAgain(table.plan, signal);
+        if (isDeepStrictEqual(relationTarget(plan), relationTarget(table.plan))) continue;
+        table.plan = plan;
+      } catch (error) {
+        if (!(await this.#exclude(tables, asSluiceError(error)))) throw error;
+      }
+      changed = true;
+    }
+    return changed;
+  }
+
   async #exclude(tables: readonly StreamTable[], error: SluiceError): Promise<boolean> {
     switch (error.code) {
       case 'KEY_NOT_REPRESENTABLE':
       case 'VALUE_MALFORMED':
       case 'SCHEMA_CHANGED':
+      case 'TABLE_MISSING':
+      case 'COLUMN_MISSING':
         break;
       default:
         return false;

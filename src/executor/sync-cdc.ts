@@ -1,10 +1,12 @@
 import type { DestinationFacts } from '../destination/facts.js';
 import { SluiceError } from '../error/sluice-error.js';
 import { formatLsn, type Lsn } from '../pgoutput/lsn.js';
+import { readCatalog } from '../source/catalog.js';
 import type { ObservedSource } from '../source/catalog-model.js';
 import type { SourceConnection } from '../source/connect.js';
 import { advanceSlot, currentWalFlushLsn } from '../source/slot.js';
-import { factsOf, needsLoad, wasLoaded } from './due.js';
+import { backfillColumns } from './backfill-columns.js';
+import { factsOf, needsBackfill, needsLoad, wasLoaded } from './due.js';
 import type { TableRun } from './engine.js';
 import { loadTable } from './load-table.js';
 import { SNAPSHOT_WAIT_MS, waitForEarlierWriters } from './publication-wait.js';
@@ -30,7 +32,9 @@ export class CdcSync {
   readonly #run: SourceSyncRun;
   readonly #control: SourceConnection;
   /** A table whose load failed is left to the next sync. */
-  readonly #failedLoads = new Set<StreamTable>();
+  readonly #failedLoads = new Set<string>();
+  /** Live tables, by address, whose added columns are to be filled. */
+  readonly #backfills = new Set<string>();
   #stream: SourceStream | null = null;
 
   constructor(run: SourceSyncRun, control: SourceConnection) {
@@ -59,6 +63,7 @@ export class CdcSync {
     const tables = plans.map((plan): StreamTable => {
       const table = factsOf(facts, plan.address);
       const waiting = needsLoad(plan.state, table);
+      if (needsBackfill(plan.state, table)) this.#backfills.add(plan.address);
       return { plan, mode: waiting ? 'waiting' : 'live', gate: waiting ? null : (table?.snapshot ?? null) };
     });
     const position = slotPosition({
@@ -86,6 +91,7 @@ export class CdcSync {
         onEvent: this.#run.deps.onEvent,
         runId: this.#run.runId,
         tables,
+        planAgain: (plan, signal) => this.#planAgain(plan, signal),
       },
       position.start,
     );
@@ -105,13 +111,13 @@ export class CdcSync {
 
   async #loadWaiting(stream: SourceStream, tables: readonly StreamTable[], target: Lsn): Promise<void> {
     const { only } = this.#run.request;
-    const waiting = tables.filter(
-      (table) =>
-        table.mode === 'waiting' &&
-        !this.#failedLoads.has(table) &&
-        (only === null || table.plan.address === this.#run.addressOf(only)),
+    const chosen = tables.filter(
+      ({ plan }) =>
+        !this.#failedLoads.has(plan.address) && (only === null || plan.address === this.#run.addressOf(only)),
     );
-    if (waiting.length === 0) return;
+    const waiting = chosen.filter((table) => table.mode === 'waiting');
+    const backfills = chosen.filter((table) => table.mode === 'live' && this.#backfills.has(table.plan.address));
+    if (waiting.length + backfills.length === 0) return;
     const [row] = await this.#control.query<{ xmin: string }>(
       'SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text AS xmin',
       [],
@@ -125,7 +131,7 @@ export class CdcSync {
     }
     const loading = new AbortController();
     const streaming = this.#streamWhile(stream, target, loading.signal);
-    const loads = this.#loadEach(stream, waiting).finally(() => loading.abort());
+    const loads = this.#loadEach(stream, [...waiting, ...backfills]).finally(() => loading.abort());
     const [loaded, streamed] = await Promise.allSettled([loads, streaming]);
     if (streamed.status === 'rejected') throw streamed.reason;
     if (loaded.status === 'rejected') throw loaded.reason;
@@ -151,13 +157,18 @@ export class CdcSync {
     }
   }
 
+  async #planAgain({ address, state }: TablePlan, signal: AbortSignal): Promise<TablePlan> {
+    return this.#run.planTable(keyOf(address), state, await readCatalog(this.#control, { schema: null }, signal));
+  }
+
   async #loadEach(stream: SourceStream, waiting: readonly StreamTable[]): Promise<void> {
     const reader = await this.#run.openLoader();
     try {
       for (const table of waiting) {
-        const finished = await this.#run.attempt(table.plan, () => this.#load(stream, table, reader));
+        const load = table.mode === 'live' ? this.#backfill : this.#load;
+        const finished = await this.#run.attempt(table.plan, () => load.call(this, stream, table, reader));
         if (finished) continue;
-        this.#failedLoads.add(table);
+        this.#failedLoads.add(table.plan.address);
         // An aborted transaction may be left in the thread's session.
         await reader.resetSession();
       }
@@ -166,8 +177,34 @@ export class CdcSync {
     }
   }
 
-  async #load(stream: SourceStream, table: StreamTable, reader: ReaderThread): Promise<TableRun> {
+  /** Its changes are held until the end; where it fails, the next page merges them. */
+  async #backfill(stream: SourceStream, table: StreamTable, reader: ReaderThread): Promise<TableRun> {
     const { plan } = table;
+    const { backfill } = plan.state;
+    if (backfill === null)
+      throw new SluiceError({ code: 'INTERNAL', message: `${plan.address} has no backfill to do` });
+    const columns = backfill.columns.filter((name) => plan.target.columns.some((column) => column.name === name));
+    table.mode = 'backfilling';
+    try {
+      const run = await backfillColumns(
+        plan,
+        {
+          columns,
+          id: backfill.id,
+          passStream: (position) => stream.catchUp(position, this.#run.signal),
+          obstacle: () => (table.mode === 'backfilling' ? null : overtaken(plan)),
+        },
+        this.#run.loadDeps(reader),
+      );
+      this.#backfills.delete(plan.address);
+      return run;
+    } finally {
+      if (table.mode === 'backfilling') table.mode = 'live';
+    }
+  }
+
+  async #load(stream: SourceStream, table: StreamTable, reader: ReaderThread): Promise<TableRun> {
+    let { plan } = table;
     const { slot, system_identifier } = this.#run.request.state;
     const facts = await this.#run.deps.destination.writer.readFacts();
     const loaded = factsOf(facts, plan.address)?.loadedGeneration ?? 0;
@@ -206,10 +243,29 @@ export class CdcSync {
         }
         return run;
       } catch (error) {
-        if (!(error instanceof SluiceError) || error.code !== 'SNAPSHOT_RACED' || attempt >= RACE_ATTEMPTS) throw error;
+        if (!(error instanceof SluiceError) || attempt >= RACE_ATTEMPTS) throw error;
+        if (error.code === 'SCHEMA_MOVED') {
+          await reader.resetSession();
+          plan = await this.#planAgain(plan, this.#run.signal);
+          table.plan = plan;
+        } else if (error.code !== 'SNAPSHOT_RACED') throw error;
       }
     }
   }
+}
+
+/** A TRUNCATE, or a change of its columns, has come meanwhile: the load that follows brings the new columns too. */
+function overtaken({ address }: TablePlan): SluiceError {
+  return new SluiceError({
+    code: 'SCHEMA_MOVED',
+    address,
+    message: `${address} has to be read as a whole, which makes the filling of its new columns needless`,
+    hint: 'nothing was filled; the load follows by itself',
+  });
+}
+
+function keyOf(address: string): string {
+  return address.slice(address.indexOf(':') + 1);
 }
 
 /**

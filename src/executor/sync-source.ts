@@ -11,7 +11,7 @@ import { loadTable } from './load-table.js';
 import { SourceSyncRun, type SyncSourceDeps, type SyncSourceRequest } from './source-sync-run.js';
 import type { SourceStream } from './stream-source.js';
 import { CdcSync } from './sync-cdc.js';
-import { planTable, type TablePlan } from './table-plan.js';
+import type { TablePlan } from './table-plan.js';
 
 /** Syncs one source: loads what waits for a load, streams cdc tables to the server's position, runs the other methods. */
 export async function syncSource(
@@ -25,6 +25,8 @@ export async function syncSource(
 class SourceSync {
   readonly #run: SourceSyncRun;
   #cdc: CdcSync | null = null;
+  readonly #drift: string[] = [];
+  readonly #newColumns: string[] = [];
 
   constructor(run: SourceSyncRun) {
     this.#run = run;
@@ -55,6 +57,8 @@ class SourceSync {
       durationMs: deps.clock.monotonicMs() - startedMs,
       error,
       tables: [...this.#run.tables, ...streamRuns(stream)],
+      drift: this.#drift,
+      newColumns: this.#newColumns,
     };
   }
 
@@ -79,10 +83,14 @@ class SourceSync {
       if (!table.enabled || table.paused) continue;
       if (table.method === 'cdc' ? !due.stream : !due.tables.has(key)) continue;
       try {
-        plans.push(planTable(this.#run.request.source, key, table, observed));
+        const plan = this.#run.planTable(key, table, observed);
+        this.#drift.push(...plan.drift.map((difference) => `${plan.address}: ${difference}`));
+        this.#newColumns.push(...plan.newColumns.map((name) => `${plan.address}.${name}`));
+        plans.push(plan);
       } catch (error) {
         const address = this.#run.addressOf(key);
         const sluiceError = asSluiceError(error);
+        this.#drift.push(`${address}: ${sluiceError.message}`);
         await this.#run.recordFailure(address, table.method === 'cdc' ? 'stream' : table.method, sluiceError);
         // Its changes pass by from here on: only a new snapshot makes the table whole again.
         if (table.method === 'cdc' && factsOf(facts, address) !== null) {

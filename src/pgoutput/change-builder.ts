@@ -171,6 +171,12 @@ export class ChangeBuilder {
       for (; column < last; column++) {
         const codec = codecs[column]!;
         const field = fieldOf[column]!;
+        if (field < 0) {
+          // The table did not have the column yet, so the row has no value to be looked up; a delete keeps the last one.
+          if (row.keyOnly) bits |= 1 << (column - first);
+          codec.putNull();
+          continue;
+        }
         let { fields } = row;
         let kind = fields.kinds[field]!;
         if (kind === MARK.unchanged && row.old !== null && row.old.kinds[field] === MARK.text) {

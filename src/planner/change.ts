@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../error/codes.js';
 import type { SourceIdentity } from '../state/edit.js';
 import type { ColumnState, TableState } from '../state/state.js';
+import type { ColumnRename } from './column-diff.js';
 
 /** What a change costs, for people to judge it by. Null: not known. `basis` says where seconds come from. */
 export interface Cost {
@@ -61,8 +62,15 @@ export interface ChangeDetails {
   readonly snapshot_table: { readonly generation: number; readonly method: TableState['method'] };
   /** Another load. `table` is the whole state afterwards; column changes of the same table follow and only say more. */
   readonly resync_table: { readonly generation: number; readonly cause: string; readonly table: TableState };
-  /** Not planned in this version: adding columns with `on_add_columns: backfill` reads the whole table again. */
-  readonly backfill_columns: { readonly columns: readonly string[] };
+  /** Queues a load of these columns only; they are added by the change before it. */
+  readonly backfill_columns: { readonly columns: readonly string[]; readonly id: number };
+  /** The destination's columns are renamed; nothing is read again. */
+  readonly rename_columns: {
+    readonly renames: readonly ColumnRename[];
+    readonly all_columns: readonly ColumnState[];
+    readonly primary_key: readonly string[];
+    readonly cursor: string | null;
+  };
   readonly add_columns: { readonly columns: readonly ColumnState[]; readonly all_columns: readonly ColumnState[] };
   /** The destination's columns stay; new versions of rows have NULL there. */
   readonly remove_columns: { readonly columns: readonly string[]; readonly all_columns: readonly ColumnState[] };

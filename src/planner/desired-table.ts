@@ -11,7 +11,10 @@ import type { ColumnState, TableState } from '../state/state.js';
 import { methodObstacles, type Obstacle, privilegeObstacles } from './suitability.js';
 
 /** What the file and the catalog together ask for, before it is known what was there. */
-export type TableIntent = Omit<TableState, 'paused' | 'generation' | 'generation_reason' | 'published_in_generation'>;
+export type TableIntent = Omit<
+  TableState,
+  'paused' | 'generation' | 'generation_reason' | 'published_in_generation' | 'backfill'
+>;
 
 export interface DesiredTable {
   /** `schema.table` as in the state. */

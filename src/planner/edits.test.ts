@@ -172,8 +172,7 @@ const EDITS: readonly Edit[] = [
   {
     name: 'a column is selected in addition, with on_add_columns backfill',
     config: editEntry('public.users', { columns: { kind: 'all' }, onAddColumns: 'backfill' }),
-    changes: ['resync_table shop:public.users', 'add_columns shop:public.users'],
-    destructive: ['resync_table shop:public.users'],
+    changes: ['add_columns shop:public.users', 'backfill_columns shop:public.users'],
   },
   {
     name: 'a column is excluded',
@@ -202,12 +201,8 @@ const EDITS: readonly Edit[] = [
     world: editObserved('countries', (table) => ({
       columns: table.columns.map((column) => (column.name === 'name' ? { ...column, name: 'title' } : column)),
     })),
-    changes: [
-      'resync_table shop:public.countries',
-      'remove_columns shop:public.countries',
-      'add_columns shop:public.countries',
-    ],
-    destructive: ['resync_table shop:public.countries'],
+    changes: ['rename_columns shop:public.countries'],
+    destructive: [],
   },
   {
     name: 'a column is dropped and added again in the source',

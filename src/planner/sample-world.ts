@@ -271,6 +271,7 @@ export function sampleFacts(address: string, fields: Partial<TableFacts> = {}): 
   return {
     address,
     loadedGeneration: 1,
+    backfilled: 0,
     resnapshotReason: null,
     rows: 10,
     asOfLsn: null,

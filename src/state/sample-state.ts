@@ -20,6 +20,7 @@ export function sampleTable(fields: Partial<TableState> = {}): TableState {
     generation: 1,
     generation_reason: 'first load',
     published_in_generation: null,
+    backfill: null,
     ...fields,
   };
 }

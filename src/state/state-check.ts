@@ -67,6 +67,10 @@ function tableState(reader: Reader): TableState {
     generation: reader.count('generation'),
     generation_reason: reader.text('generation_reason'),
     published_in_generation: reader.countOrNull('published_in_generation'),
+    backfill: reader.objectOrNull('backfill', (backfill) => ({
+      id: backfill.count('id'),
+      columns: backfill.texts('columns'),
+    })),
   };
 }
 
@@ -146,8 +150,9 @@ class Reader {
     return this.#nested(this.#take(key), key, read);
   }
 
+  /** A document that an earlier version wrote does not have every key; what it lacks is null. */
   objectOrNull<Value>(key: string, read: (reader: Reader) => Value): Value | null {
-    return this.#fields.get(key) === null ? this.#nothing(key) : this.object(key, read);
+    return (this.#fields.get(key) ?? null) === null ? this.#nothing(key) : this.object(key, read);
   }
 
   list<Value>(key: string, read: (reader: Reader) => Value): Value[] {

@@ -80,4 +80,9 @@ export interface TableState {
    * resync does not lift that. Null where the slot came after the table was published.
    */
   readonly published_in_generation: number | null;
+  /**
+   * Columns that were added with `on_add_columns: backfill` and are to be filled in the rows that are there. Due while the
+   * destination records a lower id; a load of the whole table makes it needless. Null where none was asked for.
+   */
+  readonly backfill: { readonly id: number; readonly columns: readonly string[] } | null;
 }

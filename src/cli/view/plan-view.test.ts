@@ -150,7 +150,7 @@ describe('each action in a few words', () => {
       text: 'read again as a whole',
     },
     {
-      change: { ...plain, action: 'backfill_columns', details: { columns: ['note'] } },
+      change: { ...plain, action: 'backfill_columns', details: { columns: ['note'], id: 1 } },
       text: 'fill note of the rows that are there',
     },
     {

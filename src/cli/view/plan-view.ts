@@ -62,6 +62,8 @@ export function describeChange(change: Change): string {
       return 'read again as a whole';
     case 'backfill_columns':
       return `fill ${names(change.details.columns)} of the rows that are there`;
+    case 'rename_columns':
+      return `rename ${names(change.details.renames.map(({ from, to }) => `${from} -> ${to}`))}`;
     case 'add_columns':
       return `add ${names(change.details.columns.map((column) => `${column.name} ${column.target_type}`))}`;
     case 'remove_columns':

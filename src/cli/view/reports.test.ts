@@ -164,6 +164,8 @@ describe('sync', () => {
     transactions: 40,
     changes: 12_345,
     confirmedLsn: '0/16B3748',
+    drift: ['shop:public.users: column a is called b now'],
+    newColumns: [],
     durationMs: 5_000,
     error: null,
     tables: [table],
@@ -183,6 +185,9 @@ describe('sync', () => {
       shop:public.users  snapshot  ok      1,000     1,000        0        0         2  4.2 s
 
       shop: 12,345 changes in 40 transactions, confirmed up to 0/16B3748, 5 s
+
+      altered  shop:public.users: column a is called b now
+      Run \`sluice plan\` to see what that means for the copy.
       "
     `);
   });
@@ -211,6 +216,10 @@ describe('sync', () => {
 
       shop: 12,345 changes in 40 transactions, confirmed up to 0/16B3748, 5 s
 
+      altered  shop:public.users: column a is called b now
+      altered  shop:public.users: column a is called b now
+      Run \`sluice plan\` to see what that means for the copy.
+
       failed  crm  SOURCE_UNREACHABLE: nothing answers (ECONNREFUSED)
       failed  shop:public.orders  TABLE_MISSING: public.orders does not exist
       "
@@ -226,6 +235,8 @@ describe('sync', () => {
           transactions: 40,
           changes: 12_345,
           confirmed_lsn: '0/16B3748',
+          drift: ['shop:public.users: column a is called b now'],
+          new_columns: [],
           duration_ms: 5_000,
           error: null,
           tables: [

@@ -16,6 +16,7 @@ interface StreamRow extends Record<string, string | null> {
 interface TableRow extends Record<string, string | number | null> {
   address: string;
   loaded_generation: number;
+  backfilled: number | null;
   resnapshot_reason: string | null;
   rows: string | null;
   as_of_lsn: string | null;
@@ -35,14 +36,15 @@ const ISO = (column: string): string => `strftime(${column}, '%Y-%m-%dT%H:%M:%S.
 
 /** Changes nothing, also in a file that Sluice has not written yet. */
 export async function readFacts(session: DuckDbSession): Promise<DestinationFacts> {
-  if (!(await session.hasLayout())) {
+  const version = await session.layoutVersion();
+  if (version === 0) {
     return { exists: true, streams: [], tables: [], foreignTables: await userTables(session, 'true') };
   }
   const streams = await session.rows<StreamRow>(
     `SELECT source, slot, system_identifier, confirmed_lsn, ${ISO('confirmed_at')}, ${ISO('updated_at')} FROM _sluice.streams ORDER BY source`,
   );
   const tables = await session.rows<TableRow>(
-    `SELECT address, loaded_generation, resnapshot_reason, rows, as_of_lsn, ${ISO('as_of')}, "cursor", rejected_values,
+    `SELECT address, loaded_generation, ${version < 2 ? 'NULL::INTEGER AS backfilled' : 'backfilled'}, resnapshot_reason, rows, as_of_lsn, ${ISO('as_of')}, "cursor", rejected_values,
        ${ISO('last_run_at')}, load_rows_per_second, error_code, error_message, ${ISO('error_at')}, snapshot, snapshot_lsn
      FROM _sluice.tables ORDER BY address`,
   );
@@ -88,6 +90,7 @@ function tableFacts(row: TableRow): TableFacts {
   return {
     address: row.address,
     loadedGeneration: row.loaded_generation,
+    backfilled: row.backfilled ?? 0,
     resnapshotReason: row.resnapshot_reason,
     rows: row.rows === null ? null : Number(row.rows),
     asOfLsn: row.as_of_lsn,

@@ -1,5 +1,6 @@
 import { parseSnapshot } from '../../pgoutput/snapshot-visibility.js';
 import type { SnapshotMark, TargetTable } from '../target-table.js';
+import { alignHeld } from './held-layout.js';
 import { lsnNumber } from './lsn-number.js';
 import type { DuckDbSession } from './session.js';
 import { literal, qualified } from './sql-text.js';
@@ -22,9 +23,11 @@ export function hasHeld(session: DuckDbSession, address: string): Promise<boolea
   return tableExists(session, heldName(address));
 }
 
-export async function hold(session: DuckDbSession, address: string, changes: string): Promise<void> {
-  await session.run(`CREATE TABLE IF NOT EXISTS ${heldTable(address)} AS SELECT * FROM ${changes} LIMIT 0`);
-  await session.run(`INSERT INTO ${heldTable(address)} BY NAME SELECT * FROM ${changes}`);
+export async function hold(session: DuckDbSession, table: TargetTable, changes: string): Promise<void> {
+  const held = heldTable(table.address);
+  await alignHeld(session, table);
+  await session.run(`CREATE TABLE IF NOT EXISTS ${held} AS SELECT * FROM ${changes} LIMIT 0`);
+  await session.run(`INSERT INTO ${held} BY NAME SELECT * FROM ${changes}`);
 }
 
 /** Remembers a place in the stream that held changes cannot bridge: a TRUNCATE, or a change of the table's columns. */
@@ -74,6 +77,7 @@ export async function takeHeld(
   mark: SnapshotMark,
 ): Promise<{ changes: string | null; raced: boolean }> {
   if (!(await hasHeld(session, table.address))) return { changes: null, raced: false };
+  await alignHeld(session, table);
   const changes = 'held_unseen';
   await session.run(`DROP TABLE IF EXISTS ${changes}`);
   await session.run(

@@ -5,9 +5,11 @@ import { asSluiceError, type PlainError, toPlain } from '../../error/sluice-erro
 import { BatchReceiver, type ChannelEnd } from '../../thread/batch-channel.js';
 import { historyName, type TargetTable } from '../target-table.js';
 import type { CommitPage, PageItem, PageOutcome, PageTable, PageTableOutcome, RejectedValue } from '../writer.js';
+import { alignColumns } from './align-columns.js';
 import { applyChanges } from './apply-changes.js';
 import { writeRun, writeStream, writeTableFacts } from './facts-store.js';
 import { hasHeld, heldTable, hold, holdGap } from './held-changes.js';
+import { alignHeld } from './held-layout.js';
 import { lsnNumber } from './lsn-number.js';
 import { closeHistoryStatements } from './merge-sql.js';
 import type { DuckDbSession } from './session.js';
@@ -184,10 +186,12 @@ async function commitTable(
   const quiet = !hasChanges && entry.truncates.length === 0 && entry.mismatch === null && !held && error === null;
   // Without held changes the staged ones are used as they are; a rollback brings them back.
   const changes = held ? `table_changes_${entry.index}` : stageName(entry.index);
+  if (table.widened && (hasChanges || held)) await alignColumns(session, table, now);
   let counts = { inserted: 0, updated: 0, deleted: 0 };
   let resnapshot: string | null = entry.mismatch?.reason ?? null;
 
   if (held) {
+    await alignHeld(session, table);
     await session.run(`DROP TABLE IF EXISTS ${changes}`);
     const parts = [
       `SELECT * FROM ${heldTable(table.address)}`,
@@ -199,7 +203,7 @@ async function commitTable(
   const present = hasChanges || held;
   if (entry.mode === 'hold' || error !== null) {
     if (present) {
-      await hold(session, table.address, changes);
+      await hold(session, table, changes);
       await session.run(`DROP TABLE ${changes}`);
     }
     if (entry.truncates.length > 0) resnapshot ??= 'TRUNCATE';
@@ -218,7 +222,7 @@ async function commitTable(
       await session.run(`CREATE TEMP TABLE ${later} AS SELECT * FROM ${changes} WHERE NOT (${before})`);
       await session.run(`DELETE FROM ${changes} WHERE NOT (${before})`);
       counts = await applyChanges(session, table, changes);
-      await hold(session, table.address, later);
+      await hold(session, table, later);
       await session.run(`DROP TABLE ${later}`);
     }
     await closeHistory(session, entry);

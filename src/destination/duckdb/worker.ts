@@ -7,15 +7,21 @@ import { emitEvent, serve } from '../../thread/call.js';
 import type { DestinationFacts } from '../facts.js';
 import type { TargetTable } from '../target-table.js';
 import type {
+  AddColumns,
+  BackfillOutcome,
   BeginLoad,
   CommitPage,
+  FinishBackfill,
   FinishLoad,
   LoadOutcome,
   PageOutcome,
   RecordFailure,
+  RenameColumns,
   RetireTable,
   WriteRows,
 } from '../writer.js';
+import { addColumns, alignColumns, renameColumns } from './align-columns.js';
+import { finishBackfill } from './backfill.js';
 import { receivedBatches } from './batch-scan.js';
 import { ensureTableRow, readFacts, writeRun, writeTableFacts } from './facts-store.js';
 import { pruneHeld } from './held-changes.js';
@@ -26,7 +32,7 @@ import { publishCopy } from './publish-copy.js';
 import { dropTable, moveTable, retireTable } from './retired-tables.js';
 import { DuckDbSession, type SessionSettings } from './session.js';
 import { columnList, identifier, literal, qualified } from './sql-text.js';
-import { addMissingColumns, liveRows } from './target-ddl.js';
+import { liveRows } from './target-ddl.js';
 
 /** The thread that owns one DuckDB file: all work on it is done here, one call after the other. */
 
@@ -100,6 +106,13 @@ const surface = {
     return outcome;
   },
 
+  async finishBackfill(backfill: FinishBackfill): Promise<BackfillOutcome> {
+    loads.get(backfill.table.address)?.close();
+    const outcome = await finishBackfill(await opened(), backfill, now);
+    loads.delete(backfill.table.address);
+    return outcome;
+  },
+
   async abandonLoad(address: string): Promise<void> {
     const load = loads.get(address);
     loads.delete(address);
@@ -134,6 +147,7 @@ const surface = {
     const db = await opened();
     const { table } = request;
     return db.transaction(async () => {
+      if (table.widened) await alignColumns(db, table, now);
       const [count] = await db.rows<{ n: string }>(`SELECT count(*) AS n FROM ${incoming(table)}`);
       const rows = Number(count?.n ?? 0);
       if (rows > 0) {
@@ -212,9 +226,19 @@ const surface = {
     );
   },
 
-  async addColumns(table: TargetTable): Promise<void> {
+  async addColumns(request: AddColumns): Promise<void> {
     const db = await opened();
-    await db.transaction(() => addMissingColumns(db, table));
+    await db.transaction(() => addColumns(db, request, now));
+  },
+
+  async widenColumns(table: TargetTable): Promise<void> {
+    const db = await opened();
+    await db.transaction(() => alignColumns(db, table, now));
+  },
+
+  async renameColumns(request: RenameColumns): Promise<void> {
+    const db = await opened();
+    await db.transaction(() => renameColumns(db, request, now));
   },
 
   async retireTable(request: RetireTable): Promise<void> {

@@ -1,4 +1,5 @@
 import { asSluiceError } from '../../error/sluice-error.js';
+import type { RelationTarget } from '../../pgoutput/relation-cache.js';
 import type { ConnectTarget } from '../../source/connect.js';
 import type { DecodedColumn } from '../../source/copy-decoder.js';
 import type { ChannelEnd } from '../../thread/batch-channel.js';
@@ -12,6 +13,11 @@ export interface BeginSnapshot {
   readonly name: string;
   /** Views and foreign tables cannot be locked; for them the snapshot alone has to do. */
   readonly lock: boolean;
+  /** The table as it was looked at; once it is locked it has to be that one still. */
+  readonly expected: {
+    readonly oid: number;
+    readonly columns: readonly { readonly attnum: number; readonly name: string; readonly type: string }[];
+  };
 }
 
 export interface SnapshotTaken {
@@ -36,12 +42,8 @@ export interface CopySummary {
   readonly rejected: readonly number[];
 }
 
-export interface PeekTable {
+export interface PeekTable extends RelationTarget {
   readonly address: string;
-  readonly oid: number;
-  readonly columns: readonly DecodedColumn[];
-  /** Positions of the key columns. */
-  readonly keyColumns: readonly number[];
   /** Transactions that the table's snapshot saw are skipped; null while the table waits for a load. */
   readonly gate: { readonly snapshot: string; readonly snapshotLsn: string } | null;
 }

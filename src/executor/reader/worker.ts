@@ -2,7 +2,7 @@ import type { RecordBatch } from 'apache-arrow';
 import { type BatchMessage, detachBatch } from '../../batch/transfer.js';
 import type { PageItem, RejectedValue } from '../../destination/writer.js';
 import { SluiceError } from '../../error/sluice-error.js';
-import { ChangeDecoder } from '../../pgoutput/change-decoder.js';
+import { ChangeDecoder, type DecoderTable } from '../../pgoutput/change-decoder.js';
 import { formatLsn, lsnFromBigInt, parseLsn } from '../../pgoutput/lsn.js';
 import { parseSnapshot } from '../../pgoutput/snapshot-visibility.js';
 import { type ConnectTarget, connectSource, type SourceConnection } from '../../source/connect.js';
@@ -62,6 +62,7 @@ const surface = {
     await db.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', [], never);
     // The lock comes first and the snapshot after it: TRUNCATE and rewriting ALTERs are not MVCC-safe (DESIGN 3).
     if (request.lock) await db.query(`LOCK TABLE ${quoteQualified(request)} IN ACCESS SHARE MODE`, [], never);
+    await checkShape(db, request);
     const [row] = await db.query<{ snapshot: string; lsn: string; at: string }>(
       `SELECT pg_catalog.pg_current_snapshot()::text AS snapshot,
          CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_insert_lsn() END::text AS lsn,
@@ -138,6 +139,33 @@ const surface = {
   },
 };
 
+/**
+ * Between the look at the catalog and the lock a table may have been altered, or another may have taken its name. What
+ * COPY then sends could be read as something else of the same width, so it is not even asked for.
+ */
+async function checkShape(db: SourceConnection, { schema, name, expected }: BeginSnapshot): Promise<void> {
+  const rows = await db.query<{ oid: string; attnum: number; name: string; type: string }>(
+    `SELECT c.oid::text AS oid, a.attnum, a.attname AS name, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type
+     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+     WHERE c.oid = $1::pg_catalog.regclass AND a.attnum > 0 AND NOT a.attisdropped`,
+    [quoteQualified({ schema, name })],
+    never,
+  );
+  const columns = new Map(rows.map((row) => [row.attnum, row]));
+  const same =
+    rows[0]?.oid === String(expected.oid) &&
+    expected.columns.every((column) => {
+      const found = columns.get(column.attnum);
+      return found?.name === column.name && found.type === column.type;
+    });
+  if (same) return;
+  throw new SluiceError({
+    code: 'SCHEMA_MOVED',
+    message: `${schema}.${name} was altered just before it was to be read`,
+    hint: 'nothing was read; the next sync takes it as it is then',
+  });
+}
+
 async function peek(request: PeekRequest, sender: BatchSender<PageItem<BatchMessage>>): Promise<PageSummary> {
   const truncates: PageSummary['truncates'][number][] = [];
   const mismatches: PageSummary['mismatches'][number][] = [];
@@ -150,10 +178,14 @@ async function peek(request: PeekRequest, sender: BatchSender<PageItem<BatchMess
     if (values.length > 0) sender.send({ kind: 'rejected', table, values }, []);
   };
   const decoder = new ChangeDecoder({
-    tables: request.tables.map(({ gate, ...table }) => ({
-      ...table,
-      ...(gate === null ? {} : { gate: { ...parseSnapshot(gate.snapshot), snapshotLsn: parseLsn(gate.snapshotLsn) } }),
-    })),
+    tables: request.tables.map(
+      ({ gate, ...table }): DecoderTable => ({
+        ...table,
+        ...(gate === null
+          ? {}
+          : { gate: { ...parseSnapshot(gate.snapshot), snapshotLsn: parseLsn(gate.snapshotLsn) } }),
+      }),
+    ),
     confirmedLsn: parseLsn(request.confirmedLsn),
     maxRows: BATCH_ROWS,
     maxBytes: BATCH_BYTES,
