@@ -3,14 +3,27 @@
 export const INTERNAL_SCHEMA = '_sluice';
 export const RETIRED_SCHEMA = '_sluice_retired';
 /** Version of the layout below; a file with a higher one was written by a newer Sluice. */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
+
+/** What brings a file of an older layout to the next, by the version it leads to. */
+export const LAYOUT_CHANGES: ReadonlyMap<number, readonly string[]> = new Map([
+  [
+    2,
+    [
+      'ALTER TABLE _sluice.streams ADD COLUMN IF NOT EXISTS slot_created_lsn VARCHAR',
+      'ALTER TABLE _sluice.streams ADD COLUMN IF NOT EXISTS timeline_id INTEGER',
+      'ALTER TABLE _sluice.streams ADD COLUMN IF NOT EXISTS unseen UINTEGER[]',
+    ],
+  ],
+]);
 
 export const INTERNAL_DDL: readonly string[] = [
   'CREATE SCHEMA IF NOT EXISTS _sluice',
   'CREATE TABLE IF NOT EXISTS _sluice.layout (version INTEGER)',
   `CREATE TABLE IF NOT EXISTS _sluice.streams (
      source VARCHAR, slot VARCHAR, system_identifier VARCHAR,
-     confirmed_lsn VARCHAR, confirmed_at TIMESTAMPTZ, updated_at TIMESTAMPTZ)`,
+     confirmed_lsn VARCHAR, confirmed_at TIMESTAMPTZ, updated_at TIMESTAMPTZ,
+     slot_created_lsn VARCHAR, timeline_id INTEGER, unseen UINTEGER[])`,
   `CREATE TABLE IF NOT EXISTS _sluice.tables (
      address VARCHAR, target_schema VARCHAR, target_name VARCHAR,
      loaded_generation INTEGER, phase VARCHAR, resnapshot_reason VARCHAR,

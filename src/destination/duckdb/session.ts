@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { type DuckDBConnection, DuckDBInstance, type Json } from '@duckdb/node-api';
 import { causeText, SluiceError } from '../../error/sluice-error.js';
 import { BatchScan } from './batch-scan.js';
-import { INTERNAL_DDL, LAYOUT_VERSION } from './internal-schema.js';
+import { INTERNAL_DDL, LAYOUT_CHANGES, LAYOUT_VERSION } from './internal-schema.js';
 
 export interface SessionSettings {
   readonly path: string;
@@ -68,10 +68,15 @@ export class DuckDbSession {
    * @throws SluiceError DESTINATION_FAILED when a newer Sluice made them
    */
   async hasLayout(): Promise<boolean> {
+    return (await this.#layout()) !== null;
+  }
+
+  /** The version of the layout that the file has; null: none. */
+  async #layout(): Promise<number | null> {
     const known = await this.rows<{ n: number }>(
       "SELECT count(*)::INTEGER AS n FROM duckdb_tables() WHERE schema_name = '_sluice' AND table_name = 'layout'",
     );
-    if (known[0]?.n === 0) return false;
+    if (known[0]?.n === 0) return null;
     const [layout] = await this.rows<{ version: number }>('SELECT max(version) AS version FROM _sluice.layout');
     if (layout !== undefined && layout.version > LAYOUT_VERSION) {
       throw new SluiceError({
@@ -80,16 +85,24 @@ export class DuckDbSession {
         hint: 'use the newer Sluice that wrote the file',
       });
     }
-    return true;
+    return layout?.version ?? 0;
   }
 
-  /** Makes Sluice's own tables where they are missing; looks once a session. */
+  /** Makes Sluice's own tables where they are missing, and brings older ones up to date; looks once a session. */
   async prepareLayout(): Promise<void> {
     if (this.#prepared) return;
-    if (!(await this.hasLayout())) {
+    const version = await this.#layout();
+    if (version === null) {
       await this.transaction(async () => {
         for (const statement of INTERNAL_DDL) await this.run(statement);
         await this.run(`INSERT INTO _sluice.layout VALUES (${LAYOUT_VERSION})`);
+      });
+    } else if (version < LAYOUT_VERSION) {
+      await this.transaction(async () => {
+        for (const [leadsTo, statements] of LAYOUT_CHANGES) {
+          if (leadsTo > version) for (const statement of statements) await this.run(statement);
+        }
+        await this.run(`UPDATE _sluice.layout SET version = ${LAYOUT_VERSION}`);
       });
     }
     this.#prepared = true;
