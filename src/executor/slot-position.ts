@@ -1,6 +1,6 @@
 import { SluiceError } from '../error/sluice-error.js';
 import { type Lsn, laterLsn, parseLsn } from '../pgoutput/lsn.js';
-import { findBreak, isTrusted, type StreamView } from '../planner/stream-break.js';
+import { findBreak, isTrusted, type StreamBreak, type StreamView } from '../planner/stream-break.js';
 
 export interface SlotPosition {
   /** Where streaming goes on: everything before it is in the destination, or will be in a load to come. */
@@ -18,9 +18,7 @@ export interface SlotPosition {
  */
 export function slotPosition(source: string, view: StreamView): SlotPosition {
   const found = findBreak(view);
-  if (found !== null) {
-    throw new SluiceError({ code: found.code, address: `${source}:slot`, message: found.cause, hint: found.hint });
-  }
+  if (found !== null) throw breakError(source, found);
   const { stream, slot } = view;
   const seen = view.slots.find((each) => each.name === slot.name);
   const slotConfirmed = parseLsn(seen?.confirmedFlushLsn ?? slot.created_lsn);
@@ -32,4 +30,8 @@ export function slotPosition(source: string, view: StreamView): SlotPosition {
   const held = stream !== null && isTrusted(view) ? parseLsn(stream.confirmedLsn) : null;
   const start = held === null ? slotConfirmed : laterLsn(held, slotConfirmed);
   return { start, slotConfirmed, restart: stream !== null && held === null };
+}
+
+export function breakError(source: string, found: StreamBreak): SluiceError {
+  return new SluiceError({ code: found.code, address: `${source}:slot`, message: found.cause, hint: found.hint });
 }

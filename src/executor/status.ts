@@ -49,7 +49,7 @@ export async function sourceStatuses(
         });
       const live = tables.some((table) => table.method === 'cdc' && table.phase === 'live');
       const { slot, found, unreachable } = await askSlot(
-        { state: source, stream, live },
+        { state: source, stream, live, streamNow: () => streamNow(name, source.destination, deps.destinations) },
         connection,
         deps.connections,
         signal,
@@ -81,31 +81,43 @@ export async function sourceStatuses(
 }
 
 async function askSlot(
-  source: { readonly state: SourceState; readonly stream: StreamFacts | null; readonly live: boolean },
+  source: {
+    readonly state: SourceState;
+    readonly stream: StreamFacts | null;
+    readonly live: boolean;
+    readonly streamNow: () => Promise<StreamFacts | null>;
+  },
   connection: string | null,
   connections: SourceConnections,
   signal: AbortSignal,
 ): Promise<{ slot: ObservedSlot | null; found: StreamBreak | null; unreachable: PlainError | null }> {
-  const { state, stream, live } = source;
+  const { state, live } = source;
   const known = state.slot;
   if (connection === null || known === null) return { slot: null, found: null, unreachable: null };
   try {
     return await connections.with(connection, 'status', signal, async (db) => {
       const slots = await readSlots(db, signal);
+      const slot = slots.find((each) => each.name === known.name) ?? null;
+      // A sync that runs now may have moved both between the two looks.
+      const moved = slot !== null && source.stream !== null && isAhead(slot, source.stream);
+      const stream = moved ? await source.streamNow() : source.stream;
       const again = () => readServer(db, signal);
       const target = await connections.target(connection);
       const { server, history } = await checkStream(await again(), stream, { target, again }, signal);
-      const slot = slots.find((each) => each.name === known.name) ?? null;
-      // A sync that runs now moves the slot between the two looks; ahead of the destination it is only if it still was not
-      // when the destination was asked, so that is left to the next sync to say.
-      const continues = live && !(slot !== null && stream !== null && isAhead(slot, stream));
-      const found = findBreak({ slot: known, state, server, slots, stream, history, continues });
+      const found = findBreak({ slot: known, state, server, slots, stream, history, continues: live });
       return { slot, found, unreachable: null };
     });
   } catch (error) {
     signal.throwIfAborted();
     return { slot: null, found: null, unreachable: toPlain(asSluiceError(error)) };
   }
+}
+
+async function streamNow(source: string, destination: string, destinations: Destinations): Promise<StreamFacts | null> {
+  const { writer } = await destinations.get(destination);
+  const facts = await writer.readFacts({ busyWaitMs: BUSY_WAIT_MS });
+  await writer.release();
+  return facts.streams.find((stream) => stream.source === source) ?? null;
 }
 
 function isAhead(slot: ObservedSlot, stream: StreamFacts): boolean {

@@ -62,7 +62,8 @@ export function isTrusted(view: StreamView): boolean {
   return view.stream !== null && findBreak({ ...view, continues: true }) === null;
 }
 
-function otherPlace(view: StreamView): StreamBreak | null {
+/** The connection reaches another cluster or database than the one that was applied: nothing of it is to be read. */
+export function otherPlace(view: Pick<StreamView, 'state' | 'server'>): StreamBreak | null {
   const { server, state } = view;
   const from = state.system_identifier;
   if (from !== null && server.systemIdentifier !== null && server.systemIdentifier !== from) {
