@@ -10,7 +10,7 @@ const DETAIL_FIELDS: { readonly [Name in Action]: readonly (keyof ChangeDetails[
   add_publication_tables: ['publication', 'tables', 'sql', 'self_managed', 'loads'],
   remove_publication_tables: ['publication', 'tables', 'sql', 'self_managed'],
   drop_publication: ['publication'],
-  create_slot: ['slot', 'publication', 'loads'],
+  create_slot: ['slot', 'publication', 'failover', 'loads'],
   drop_slot: ['slot', 'retained_wal_bytes'],
   create_table: ['table'],
   snapshot_table: ['generation', 'method'],

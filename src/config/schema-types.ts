@@ -420,7 +420,7 @@ export interface Cdc {
    */
   on_slot_lost?: 'manual' | 'resync';
   /**
-   * Write a small logical message now and then, so that the slot moves on where only other tables are busy.
+   * A small logical message may be written to the WAL where that helps: so that a sync until caught up, or a reload, sees asynchronous commits at once. false: nothing is ever written; they are waited for instead. The slot of a quiet publication moves on either way.
    */
   heartbeat?: boolean;
 }

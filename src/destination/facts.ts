@@ -4,6 +4,18 @@ export interface StreamFacts {
   readonly source: string;
   readonly slot: string;
   readonly systemIdentifier: string;
+  /**
+   * `created_lsn` of the slot in the state that the position below belongs to: a slot made anew under the same name begins
+   * a stream of its own. Null where an older Sluice wrote it.
+   */
+  readonly slotCreatedLsn: string | null;
+  /** The server's timeline when the position was reached, as an LSN alone says nothing after a failover; null: not known. */
+  readonly timelineId: number | null;
+  /**
+   * Transactions (32-bit ids) that were streamed before any snapshot could see them: Postgres decodes a commit that still
+   * waits for its synchronous standby. Until they are seen a load would miss what they wrote.
+   */
+  readonly unseen: readonly number[];
   /** Everything committed in Postgres before this LSN that concerns loaded tables is in the destination. */
   readonly confirmedLsn: string;
   /** Commit time of the last transaction that was applied, or the server's clock when the stream was last caught up; ISO. */

@@ -51,6 +51,8 @@ export interface DestinationWriter {
   moveTable(request: { readonly from: RetireTable; readonly to: RetireTable }): Promise<void>;
   moveStream(request: { readonly from: string; readonly to: string }): Promise<void>;
   forgetStream(source: string): Promise<void>;
+  /** One transaction: forgets the stream's position and what was held for its tables, as both belong to a slot that is gone. */
+  restartStream(request: { readonly source: string; readonly addresses: readonly string[] }): Promise<void>;
 
   /** Lets go of the file until the next call. */
   release(): Promise<void>;
@@ -84,10 +86,16 @@ export interface FinishLoad {
   readonly stream: StreamStart | null;
 }
 
-export interface StreamStart {
+/** Whose position a stream's LSN is; see facts.ts. */
+export interface StreamIdentity {
   readonly source: string;
   readonly slot: string;
+  readonly slotCreatedLsn: string;
   readonly systemIdentifier: string;
+  readonly timelineId: number | null;
+}
+
+export interface StreamStart extends StreamIdentity {
   readonly confirmedLsn: string;
 }
 
@@ -133,16 +141,15 @@ export interface PageTable {
   readonly mismatch: { readonly reason: string; readonly lsn: string; readonly xid: number } | null;
 }
 
-export interface CommitPage {
-  readonly source: string;
-  readonly slot: string;
-  readonly systemIdentifier: string;
+export interface CommitPage extends StreamIdentity {
   readonly tables: readonly PageTable[];
   readonly confirmedLsn: string;
   readonly confirmedAt: string;
   readonly runId: string;
   readonly startedAt: string;
   readonly transactions: number;
+  /** Ids of streamed transactions that no snapshot sees yet; they replace those recorded before. */
+  readonly unseen: readonly number[];
 }
 
 export interface PageTableOutcome {

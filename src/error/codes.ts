@@ -97,7 +97,18 @@ export const ERROR_CODES = {
   SLOT_AHEAD: { exit: 1, retry: STOP },
   /** The server removed WAL that the slot needs; a resync is needed. */
   SLOT_LOST: { exit: 1, retry: STOP },
-  /** The connection now reaches another database cluster than the one the state was made with. */
+  /**
+   * The server's WAL ends before the position that the destination holds: it was restored from a backup, or a standby that
+   * lagged behind took over. What the destination has beyond that is not in the server any more; a resync is needed.
+   */
+  SERVER_BEHIND: { exit: 1, retry: STOP },
+  /**
+   * The server is on another timeline since a failover or a restore, and the destination's position is not, or cannot be
+   * shown to be, part of its history; a resync is needed. Where the role may open a replication connection, a failover that
+   * lost nothing is recognised and streaming goes on.
+   */
+  TIMELINE_CHANGED: { exit: 1, retry: STOP },
+  /** The connection now reaches another database cluster, or another database, than the one the state was made with. */
   SYSTEM_CHANGED: { exit: 1, retry: STOP },
   /** A slot of that name exists which this state did not make. Drop it, or set another name under cdc.slot. */
   SLOT_OCCUPIED: { exit: 1, retry: STOP },

@@ -269,7 +269,7 @@ async function makeSlot(
   record: (next: StateDocument) => Promise<void>,
   signal: AbortSignal,
 ): Promise<ApplyContext> {
-  const { slot } = change.details;
+  const { slot, failover } = change.details;
   const connection = await work.connection(state());
   const identity = await work.identity(state());
   const walLsn = formatLsn(await currentWalFlushLsn(connection, signal));
@@ -277,7 +277,7 @@ async function makeSlot(
   const announced = (await readSlot(connection, slot, signal)) === null;
   if (announced) await record(stateBeforeSlot(state(), change, identity, walLsn));
   try {
-    return { identity, slotLsn: formatLsn(await createSlot(connection, slot, signal)) };
+    return { identity, slotLsn: formatLsn(await createSlot(connection, slot, signal, failover)) };
   } catch (error) {
     // What Postgres refused was not made. After a broken connection nobody knows, so the announcement stays.
     if (announced && (sqlState(error) !== null || signal.aborted)) {

@@ -15,7 +15,7 @@ import type { SourceState, StateDocument } from '../state/state.js';
 import { openStateFile } from '../state/state-file.js';
 import { applyPlan } from './apply-plan.js';
 import { Destinations } from './destinations.js';
-import type { Engine, EngineDeps, SourceRun, SyncRequest } from './engine.js';
+import type { Engine, EngineDeps, EngineEvent, SourceRun, SyncRequest } from './engine.js';
 import { observe } from './observe.js';
 import { SourceConnections } from './source-connections.js';
 import { sourceStatuses } from './status.js';
@@ -44,6 +44,17 @@ export function createEngine(deps: EngineDeps): Engine {
   });
   const destinations = new Destinations(config, (name, what) => onEvent({ kind: 'waiting', address: name, what }));
   const world = { connections, destinations };
+
+  // A sync comes round every few minutes, and what it notices of a server rarely changes.
+  const noticed = new Set<string>();
+  const onSyncEvent = (event: EngineEvent): void => {
+    if (event.kind === 'notice') {
+      const notice = `${event.address} ${event.message}`;
+      if (noticed.has(notice)) return;
+      noticed.add(notice);
+    }
+    onEvent(event);
+  };
 
   const locked = <T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> =>
     withLock(lock, { waitMs: LOCK_WAIT_MS, signal }, work);
@@ -118,8 +129,14 @@ export function createEngine(deps: EngineDeps): Engine {
                 only,
                 force: request.force || request.untilCaughtUp,
                 untilCaughtUp: request.untilCaughtUp,
+                heartbeat: settings.cdc.heartbeat,
               },
-              { connections, destination: await destinations.get(sourceState.destination), clock, onEvent },
+              {
+                connections,
+                destination: await destinations.get(sourceState.destination),
+                clock,
+                onEvent: onSyncEvent,
+              },
               signal,
             );
           }),

@@ -137,6 +137,7 @@ function yieldingLoads(inner: DestinationWriter, running: ReadonlyMap<string, Sh
     moveTable: yielding(inner.moveTable),
     moveStream: yielding(inner.moveStream),
     forgetStream: yielding(inner.forgetStream),
+    restartStream: yielding(inner.restartStream),
     release: yielding(inner.release),
     publish: yielding(inner.publish),
     close: yielding(inner.close),

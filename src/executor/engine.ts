@@ -116,6 +116,10 @@ export interface SourceStatus {
     readonly exists: boolean | null;
     readonly active: boolean | null;
     readonly walStatus: string | null;
+    /** 17+: standbys may keep a copy of it; null where that is not known. */
+    readonly failover: boolean | null;
+    /** Why the stream cannot go on from it; null when it can, or when the server was not asked. */
+    readonly trouble: PlainError | null;
     readonly retainedWalBytes: number | null;
     readonly unconfirmedWalBytes: number | null;
     readonly confirmedLsn: string | null;

@@ -1,13 +1,15 @@
 import type { Config } from '../config/config.js';
-import type { DestinationFacts } from '../destination/facts.js';
+import type { DestinationFacts, StreamFacts } from '../destination/facts.js';
 import { asSluiceError, toPlain } from '../error/sluice-error.js';
 import { readinessNeeds } from '../guard/subject.js';
 import type { Observed } from '../planner/observed.js';
 import { readCatalog } from '../source/catalog.js';
 import { type ReadinessRequest, readReadiness } from '../source/readiness.js';
+import { readServer } from '../source/server.js';
 import type { StateDocument } from '../state/state.js';
 import type { Destinations } from './destinations.js';
 import { connectionOf, type SourceConnections } from './source-connections.js';
+import { checkStream } from './stream-check.js';
 
 /** What the guard wants to know beside the catalogs. */
 export type GuardLook = Pick<ReadinessRequest, 'depth' | 'now'>;
@@ -46,7 +48,34 @@ export async function observe(
     destinations[name] = await destination.writer.readFacts();
     await destination.writer.release();
   }
-  return { sources: Object.fromEntries(sources), destinations };
+  const checked = await Promise.all(
+    sources.map(async ([name, observed]): Promise<[string, Observed['sources'][string]]> => {
+      const destination = config.sources[name]?.destination ?? state?.sources[name]?.destination ?? '';
+      const stream = destinations[destination]?.streams.find((s) => s.source === name) ?? null;
+      const connection = connectionOf(config, name, state?.sources[name]);
+      if (!observed.ok || connection === null) return [name, observed];
+      return [name, await observeStream(observed, stream, connection, deps.connections, signal)];
+    }),
+  );
+  return { sources: Object.fromEntries(checked), destinations };
+}
+
+async function observeStream(
+  seen: Extract<Observed['sources'][string], { ok: true }>,
+  stream: StreamFacts | null,
+  connection: string,
+  connections: SourceConnections,
+  signal: AbortSignal,
+): Promise<Observed['sources'][string]> {
+  try {
+    const target = await connections.target(connection);
+    const again = () => connections.with(connection, 'plan', signal, (db) => readServer(db, signal));
+    const { server, history } = await checkStream(seen.source.server, stream, { target, again }, signal);
+    return { ...seen, source: { ...seen.source, server }, timelineHistory: history };
+  } catch (error) {
+    signal.throwIfAborted();
+    return { ok: false, error: toPlain(asSluiceError(error)) };
+  }
 }
 
 async function observeSource(

@@ -20,6 +20,8 @@ export interface SyncSourceRequest {
   readonly force: boolean;
   /** Everything that was committed before the call has to land, asynchronous commits included. */
   readonly untilCaughtUp: boolean;
+  /** Whether anything may be written to the server's WAL. */
+  readonly heartbeat: boolean;
 }
 
 export interface SyncSourceDeps {
@@ -148,6 +150,10 @@ function stopsSource(error: SluiceError): boolean {
     case 'SLOT_IN_USE':
     case 'SLOT_AHEAD':
     case 'SLOT_LOST':
+    case 'SLOT_OCCUPIED':
+    case 'SERVER_BEHIND':
+    case 'TIMELINE_CHANGED':
+    case 'SYSTEM_CHANGED':
     case 'DESTINATION_BUSY':
     case 'CANCELLED':
       return true;

@@ -1,9 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { PageTable, PageTableOutcome } from '../destination/writer.js';
+import type { PageTable, PageTableOutcome, StreamIdentity } from '../destination/writer.js';
 import { asSluiceError, SluiceError, toPlain } from '../error/sluice-error.js';
 import { formatLsn, type Lsn, laterLsn, parseLsn } from '../pgoutput/lsn.js';
+import { isVisible, parseSnapshot } from '../pgoutput/snapshot-visibility.js';
 import type { SourceConnection } from '../source/connect.js';
-import { advanceSlot, currentWalFlushLsn } from '../source/slot.js';
+import { advanceSlot, currentSnapshot, currentWalAndSnapshot } from '../source/slot.js';
 import { abandonReceiver, openBatchChannel } from '../thread/batch-channel.js';
 import type { OpenDestination } from './destinations.js';
 import type { Clock, EngineEvent } from './engine.js';
@@ -37,10 +38,8 @@ export interface StreamCounts {
 }
 
 export interface StreamDeps {
-  readonly source: string;
-  readonly slot: string;
+  readonly identity: StreamIdentity;
   readonly publication: string;
-  readonly systemIdentifier: string;
   readonly control: SourceConnection;
   readonly reader: ReaderThread;
   readonly destination: OpenDestination;
@@ -58,17 +57,30 @@ export class SourceStream {
   readonly counts = new Map<string, StreamCounts>();
   readonly failures = new Map<string, SluiceError>();
   #confirmed: Lsn;
+  #unseen: readonly number[];
   transactions = 0;
   changes = 0;
 
-  constructor(deps: StreamDeps, confirmed: Lsn) {
+  /** @param unseen as the destination recorded it with the position */
+  constructor(deps: StreamDeps, confirmed: Lsn, unseen: readonly number[]) {
     this.#deps = deps;
     this.#confirmed = confirmed;
+    this.#unseen = unseen;
   }
 
   /** The destination holds everything up to here. */
   get confirmed(): Lsn {
     return this.#confirmed;
+  }
+
+  /**
+   * Transactions that were streamed and that a snapshot taken now would not see: their commit is in the WAL, but waits for
+   * a synchronous standby. A table that is loaded anew would lose what they wrote to it, as the stream has passed them.
+   */
+  async unseen(signal: AbortSignal): Promise<readonly number[]> {
+    if (this.#unseen.length === 0) return [];
+    const snapshot = parseSnapshot(await currentSnapshot(this.#deps.control, signal));
+    return this.#unseen.filter((xid) => !isVisible(xid, snapshot));
   }
 
   /** Reads pages until everything that was committed before `target` has landed. */
@@ -89,19 +101,20 @@ export class SourceStream {
     const { control, clock, destination } = this.#deps;
     const startedAt = clock.now().toISOString();
     // Read before the peek: whatever was committed before it is in a page that did not fill up.
-    const flushed = await currentWalFlushLsn(control, signal);
+    const { flushed, snapshot } = await currentWalAndSnapshot(control, signal);
     const streamed = this.#deps.tables.filter((table) => table.mode !== 'excluded');
-    const summary = await this.#stage(streamed);
+    const summary = await this.#stage(streamed, snapshot);
     if (summary === null || (await this.#lookAgain(streamed, summary, signal))) return;
     const full = summary.messages >= PAGE_MESSAGES;
     const lastEnd = summary.lastEndLsn === null ? this.#confirmed : parseLsn(summary.lastEndLsn);
     const reached = full ? lastEnd : laterLsn(flushed, lastEnd);
     const next = laterLsn(reached, this.#confirmed);
+    const delivered = [...new Set([...this.#unseen, ...summary.unseen])];
+    const now = delivered.length === 0 ? null : parseSnapshot(await currentSnapshot(control, signal));
+    const unseen = now === null ? [] : delivered.filter((xid) => !isVisible(xid, now));
     await failpoint('before_data_commit');
     const outcome = await destination.writer.commitPage({
-      source: this.#deps.source,
-      slot: this.#deps.slot,
-      systemIdentifier: this.#deps.systemIdentifier,
+      ...this.#deps.identity,
       tables: streamed.map(
         (table, index): PageTable => ({
           index,
@@ -116,11 +129,13 @@ export class SourceStream {
       runId: this.#deps.runId,
       startedAt,
       transactions: summary.transactions,
+      unseen,
     });
+    this.#unseen = unseen;
     await failpoint('after_data_commit');
     // Law 1: the rows and this position are durable in the destination; only now may Postgres drop its WAL.
     if (next > this.#confirmed) {
-      await advanceSlot(control, this.#deps.slot, next, signal);
+      await advanceSlot(control, this.#deps.identity.slot, next, signal);
       this.#confirmed = next;
     }
     await failpoint('after_confirm');
@@ -129,7 +144,7 @@ export class SourceStream {
     for (const table of outcome.tables) this.#note(streamed, table);
     this.#deps.onEvent({
       kind: 'stream_progress',
-      source: this.#deps.source,
+      source: this.#deps.identity.source,
       changes: this.changes,
       transactions: this.transactions,
       confirmedLsn: formatLsn(next),
@@ -158,7 +173,7 @@ export class SourceStream {
   }
 
   /** @returns null when a table's own trouble was met: it is excluded now, and the page is read again without it */
-  async #stage(tables: readonly StreamTable[]): Promise<PageSummary | null> {
+  async #stage(tables: readonly StreamTable[], snapshot: string): Promise<PageSummary | null> {
     const { reader, destination } = this.#deps;
     const channel = openBatchChannel();
     const staging = destination.writer.stagePage({
@@ -166,10 +181,11 @@ export class SourceStream {
       channel: channel.receiver,
     });
     const peeking = reader.peekPage({
-      slot: this.#deps.slot,
+      slot: this.#deps.identity.slot,
       publication: this.#deps.publication,
       maxChanges: PAGE_MESSAGES,
       confirmedLsn: formatLsn(this.#confirmed),
+      snapshot,
       tables: tables.map((table) => ({
         address: table.plan.address,
         ...relationTarget(table.plan),
@@ -230,7 +246,7 @@ export class SourceStream {
     this.failures.set(table.plan.address, error);
     this.#deps.onEvent({ kind: 'table_failed', address: table.plan.address, error: toPlain(error) });
     await writer.recordFailure({
-      source: this.#deps.source,
+      source: this.#deps.identity.source,
       address: table.plan.address,
       kind: 'stream',
       runId: this.#deps.runId,

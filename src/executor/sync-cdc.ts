@@ -1,9 +1,11 @@
 import type { DestinationFacts } from '../destination/facts.js';
+import type { StreamIdentity } from '../destination/writer.js';
 import { SluiceError } from '../error/sluice-error.js';
 import { formatLsn, type Lsn } from '../pgoutput/lsn.js';
 import { readCatalog } from '../source/catalog.js';
 import type { ObservedSource } from '../source/catalog-model.js';
 import type { SourceConnection } from '../source/connect.js';
+import { readServer } from '../source/server.js';
 import { advanceSlot, currentWalFlushLsn } from '../source/slot.js';
 import { backfillColumns } from './backfill-columns.js';
 import { factsOf, needsBackfill, needsLoad, wasLoaded } from './due.js';
@@ -13,8 +15,11 @@ import { SNAPSHOT_WAIT_MS, waitForEarlierWriters } from './publication-wait.js';
 import type { ReaderThread } from './reader/reader-thread.js';
 import { slotPosition } from './slot-position.js';
 import type { SourceSyncRun } from './source-sync-run.js';
+import { checkStream } from './stream-check.js';
 import { SourceStream, type StreamTable } from './stream-source.js';
 import type { TablePlan } from './table-plan.js';
+import { waitUntilSeen } from './visibility-wait.js';
+import { flushWal } from './wal-flush.js';
 
 /**
  * While tables load, the stream is read so that a long load does not pin WAL. Each page interrupts the load, and a row
@@ -36,6 +41,9 @@ export class CdcSync {
   /** Live tables, by address, whose added columns are to be filled. */
   readonly #backfills = new Set<string>();
   #stream: SourceStream | null = null;
+  #identity: StreamIdentity | null = null;
+  /** When the first load began to wait for commits to become visible; the others wait no longer than it does. */
+  #waitingSinceMs: number | null = null;
 
   constructor(run: SourceSyncRun, control: SourceConnection) {
     this.#run = run;
@@ -66,24 +74,45 @@ export class CdcSync {
       if (needsBackfill(plan.state, table)) this.#backfills.add(plan.address);
       return { plan, mode: waiting ? 'waiting' : 'live', gate: waiting ? null : (table?.snapshot ?? null) };
     });
-    const position = slotPosition({
-      source,
+    const recorded = facts.streams.find((stream) => stream.source === source) ?? null;
+    const { server, history } = await checkStream(
+      observed.server,
+      recorded,
+      {
+        target: await this.#run.deps.connections.target(this.#run.request.connection),
+        again: () => readServer(control, this.#run.signal),
+      },
+      this.#run.signal,
+    );
+    const position = slotPosition(source, {
       slot: state.slot,
-      systemIdentifier: state.system_identifier,
-      observed,
-      stream: facts.streams.find((stream) => stream.source === source) ?? null,
-      anyLive: tables.some((table) => table.mode === 'live'),
+      state,
+      server,
+      slots: observed.slots,
+      stream: recorded,
+      history,
+      continues: tables.some((table) => table.mode === 'live'),
     });
+    if (position.restart) {
+      const addresses = Object.keys(state.tables).map((key) => this.#run.addressOf(key));
+      await this.#run.deps.destination.writer.restartStream({ source, addresses });
+    }
+    const identity: StreamIdentity = {
+      source,
+      slot: slotName,
+      slotCreatedLsn: state.slot.created_lsn,
+      systemIdentifier: state.system_identifier ?? server.systemIdentifier ?? '',
+      timelineId: server.timelineId,
+    };
+    this.#identity = identity;
     // A crash between the destination's commit and the confirmation leaves the slot behind; catching up repeats nothing.
     if (position.slotConfirmed < position.start) await advanceSlot(control, slotName, position.start, this.#run.signal);
 
     const reader = await this.#run.openReader();
     const stream = new SourceStream(
       {
-        source,
-        slot: slotName,
+        identity,
         publication: state.publication,
-        systemIdentifier: state.system_identifier ?? observed.server.systemIdentifier ?? '',
         control,
         reader,
         destination: this.#run.deps.destination,
@@ -94,10 +123,16 @@ export class CdcSync {
         planAgain: (plan, signal) => this.#planAgain(plan, signal),
       },
       position.start,
+      position.restart ? [] : (recorded?.unseen ?? []),
     );
     this.#stream = stream;
     const reloads = tables.some(({ plan, mode }) => mode === 'waiting' && wasLoaded(factsOf(facts, plan.address)));
-    if (this.#run.request.untilCaughtUp || reloads) await flushWal(control, this.#run.signal);
+    if (this.#run.request.untilCaughtUp || reloads) {
+      const onNotice = (message: string) =>
+        this.#run.deps.onEvent({ kind: 'notice', address: `${source}:slot`, message });
+      const { heartbeat } = this.#run.request;
+      await flushWal(control, { heartbeat, clock: this.#run.deps.clock, onNotice }, this.#run.signal);
+    }
     const target = await currentWalFlushLsn(control, this.#run.signal);
     // What a reload finds changed gets the stream's position as its own: it has to lie behind all that was streamed or
     // loaded before, or the versions of a row would share a place.
@@ -161,6 +196,22 @@ export class CdcSync {
     return this.#run.planTable(keyOf(address), state, await readCatalog(this.#control, { schema: null }, signal));
   }
 
+  async #waitUntilSeen(stream: SourceStream, address: string): Promise<void> {
+    const { clock, onEvent } = this.#run.deps;
+    this.#waitingSinceMs ??= clock.monotonicMs();
+    await waitUntilSeen(
+      address,
+      () => stream.unseen(this.#run.signal),
+      {
+        clock,
+        onWait: (what) => onEvent({ kind: 'waiting', address, what }),
+        untilMs: this.#waitingSinceMs + SNAPSHOT_WAIT_MS,
+      },
+      this.#run.signal,
+    );
+    this.#waitingSinceMs = null;
+  }
+
   async #loadEach(stream: SourceStream, waiting: readonly StreamTable[]): Promise<void> {
     const reader = await this.#run.openLoader();
     try {
@@ -186,6 +237,8 @@ export class CdcSync {
     const columns = backfill.columns.filter((name) => plan.target.columns.some((column) => column.name === name));
     table.mode = 'backfilling';
     try {
+      // What was merged already and the snapshot does not see would be overwritten by older values.
+      await this.#waitUntilSeen(stream, plan.address);
       const run = await backfillColumns(
         plan,
         {
@@ -205,7 +258,6 @@ export class CdcSync {
 
   async #load(stream: SourceStream, table: StreamTable, reader: ReaderThread): Promise<TableRun> {
     let { plan } = table;
-    const { slot, system_identifier } = this.#run.request.state;
     const facts = await this.#run.deps.destination.writer.readFacts();
     const loaded = factsOf(facts, plan.address)?.loadedGeneration ?? 0;
     const published = plan.state.published_in_generation;
@@ -224,16 +276,12 @@ export class CdcSync {
     }
     for (let attempt = 1; ; attempt += 1) {
       try {
+        await this.#waitUntilSeen(stream, plan.address);
         const seedLsn = formatLsn(stream.confirmed);
         const { run, mark, outcome } = await loadTable(plan, this.#run.loadDeps(reader), seedLsn, {
           cursor: null,
           where: null,
-          stream: {
-            source: this.#run.request.source,
-            slot: slot?.name ?? '',
-            systemIdentifier: system_identifier ?? '',
-            confirmedLsn: seedLsn,
-          },
+          stream: this.#identity === null ? null : { ...this.#identity, confirmedLsn: seedLsn },
           // Changes that its stream passed over since the snapshot are in neither.
           obstacle: () => (table.mode === 'excluded' ? (stream.failures.get(plan.address) ?? null) : null),
         });
@@ -266,18 +314,4 @@ function overtaken({ address }: TablePlan): SluiceError {
 
 function keyOf(address: string): string {
   return address.slice(address.indexOf(':') + 1);
-}
-
-/**
- * Commits with synchronous_commit = off reach the disk some time after they returned, and only what is on disk is
- * decoded. A transactional message is a commit of our own that takes everything before it along.
- */
-async function flushWal(control: SourceConnection, signal: AbortSignal): Promise<void> {
-  try {
-    await control.query('SET synchronous_commit = on', [], signal);
-    await control.query("SELECT pg_catalog.pg_logical_emit_message(true, 'sluice', 'flush')", [], signal);
-  } catch (error) {
-    // A role that may not write simply sees what has been flushed already.
-    if (!(error instanceof SluiceError) || error.code !== 'PRIVILEGE_MISSING') throw error;
-  }
 }

@@ -1,6 +1,7 @@
 import type { DestinationFacts, TableFacts } from '../destination/facts.js';
 import { asSluiceError, type PlainError, SluiceError, toPlain } from '../error/sluice-error.js';
 import { formatLsn } from '../pgoutput/lsn.js';
+import { otherPlace } from '../planner/stream-break.js';
 import { readCatalog } from '../source/catalog.js';
 import type { ObservedSource } from '../source/catalog-model.js';
 import type { SourceConnection } from '../source/connect.js';
@@ -8,6 +9,7 @@ import { type DueWork, dueWork, factsOf, needsLoad } from './due.js';
 import type { SourceRun, TableRun } from './engine.js';
 import { cursorColumn, cursorWhere, settledUpperBound, syncByCursor } from './incremental.js';
 import { loadTable } from './load-table.js';
+import { breakError } from './slot-position.js';
 import { SourceSyncRun, type SyncSourceDeps, type SyncSourceRequest } from './source-sync-run.js';
 import type { SourceStream } from './stream-source.js';
 import { CdcSync } from './sync-cdc.js';
@@ -64,6 +66,9 @@ class SourceSync {
 
   async #sync(control: SourceConnection, facts: DestinationFacts, due: DueWork): Promise<void> {
     const observed = await readCatalog(control, { schema: null }, this.#run.signal);
+    const { state, source } = this.#run.request;
+    const elsewhere = otherPlace({ state, server: observed.server });
+    if (elsewhere !== null) throw breakError(source, elsewhere);
     const plans = await this.#planTables(observed, facts, due);
     const streamed = plans.filter((plan) => plan.state.method === 'cdc');
     if (streamed.length > 0) {

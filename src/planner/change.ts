@@ -54,7 +54,13 @@ export interface ChangeDetails {
   readonly remove_publication_tables: PublicationTables;
   /** DROP PUBLICATION IF EXISTS: it may be gone already. */
   readonly drop_publication: { readonly publication: string };
-  readonly create_slot: { readonly slot: string; readonly publication: string; readonly loads: Loads };
+  /** `failover`: standbys may keep a copy of the slot (17+). */
+  readonly create_slot: {
+    readonly slot: string;
+    readonly publication: string;
+    readonly failover: boolean;
+    readonly loads: Loads;
+  };
   /** The slot may be gone already. */
   readonly drop_slot: { readonly slot: string; readonly retained_wal_bytes: number | null };
   readonly create_table: { readonly table: TableState };

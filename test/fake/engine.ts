@@ -93,7 +93,7 @@ export function fakeChange(patch: { readonly destructive?: boolean; readonly add
     destructive: patch.destructive ?? false,
     reason: 'cdc tables need it',
     cost: { rows: null, bytes: null, seconds: null, basis: 'none' },
-    details: { slot: 'sluice_shop', publication: 'sluice_pub_shop', loads: {} },
+    details: { slot: 'sluice_shop', publication: 'sluice_pub_shop', failover: false, loads: {} },
   };
 }
 

@@ -125,7 +125,7 @@ describe('each action in a few words', () => {
     },
     { change: { ...plain, action: 'drop_publication', details: { publication: 'p' } }, text: 'drop publication p' },
     {
-      change: { ...plain, action: 'create_slot', details: { slot: 's', publication: 'p', loads: {} } },
+      change: { ...plain, action: 'create_slot', details: { slot: 's', publication: 'p', failover: false, loads: {} } },
       text: 'create replication slot s',
     },
     {

@@ -55,6 +55,8 @@ const STATUS: StatusReport = {
         exists: true,
         active: false,
         walStatus: 'reserved',
+        failover: null,
+        trouble: null,
         retainedWalBytes: 12 * 1024 * 1024,
         unconfirmedWalBytes: 2048,
         confirmedLsn: '0/16B3748',

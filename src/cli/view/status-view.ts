@@ -44,6 +44,11 @@ function sourceText(source: SourceStatus, page: Page): string {
     if (source.destinationTrouble.hint !== undefined) lines.push(`  hint: ${source.destinationTrouble.hint}`);
   }
   if (source.slot !== null) lines.push(`  ${slotText(source.slot, page.paint)}`);
+  const trouble = source.slot?.trouble ?? null;
+  if (trouble !== null) {
+    lines.push(`  ${page.paint('red', 'broken')}  ${errorSummary(trouble)}`);
+    if (trouble.hint !== undefined) lines.push(`  hint: ${trouble.hint}`);
+  }
   const rows = table(
     COLUMNS,
     source.tables.map((each) => tableRow(each, page)),
@@ -58,6 +63,7 @@ function slotText(slot: NonNullable<SourceStatus['slot']>, paint: Paint): string
   if (slot.exists === false) parts.push(paint('red', 'missing'));
   if (slot.active !== null) parts.push(slot.active ? 'in use' : 'idle');
   if (slot.walStatus !== null) parts.push(slot.walStatus === 'lost' ? paint('red', 'lost') : slot.walStatus);
+  if (slot.failover === true) parts.push('outlives a failover');
   if (slot.retainedWalBytes !== null) parts.push(`keeps ${formatBytes(slot.retainedWalBytes)} of WAL`);
   if (slot.unconfirmedWalBytes !== null) parts.push(`${formatBytes(slot.unconfirmedWalBytes)} behind`);
   if (slot.confirmedLsn !== null) parts.push(`confirmed up to ${slot.confirmedLsn}`);

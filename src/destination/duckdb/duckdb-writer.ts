@@ -37,6 +37,7 @@ export async function openDuckDbWriter(
     moveTable: (request) => call.moveTable(request),
     moveStream: (request) => call.moveStream(request),
     forgetStream: (source) => call.forgetStream(source),
+    restartStream: (request) => call.restartStream(request),
     release: () => call.release(null),
     publish: (path) => call.publish(path),
     close: async () => {

@@ -99,3 +99,9 @@ export async function pruneHeld(session: DuckDbSession, addresses: readonly stri
     await session.run(`DELETE FROM ${heldTable(address)} WHERE ${visibleIn(`${xmin}:${xmin}:`, '__xid')}`);
   }
 }
+
+/** Forgets all that was held for a table. */
+export async function dropHeld(session: DuckDbSession, address: string): Promise<void> {
+  await session.run(`DROP TABLE IF EXISTS ${heldTable(address)}`);
+  await session.run(`DELETE FROM _sluice.held_gaps WHERE address = ${literal(address)}`);
+}

@@ -27,6 +27,10 @@ export const INTERNAL_DDL: readonly string[] = [
   'CREATE TABLE IF NOT EXISTS _sluice.held_gaps (address VARCHAR, lsn VARCHAR, __xid UINTEGER, reason VARCHAR)',
   `CREATE TABLE IF NOT EXISTS _sluice.rejected_values (
      address VARCHAR, key VARCHAR, "column" VARCHAR, source_text VARCHAR, reason VARCHAR, lsn VARCHAR, recorded_at TIMESTAMPTZ)`,
+  // Since version 2: which slot and timeline a position belongs to, and commits that no snapshot saw yet.
+  'ALTER TABLE _sluice.streams ADD COLUMN IF NOT EXISTS slot_created_lsn VARCHAR',
+  'ALTER TABLE _sluice.streams ADD COLUMN IF NOT EXISTS timeline_id INTEGER',
+  'ALTER TABLE _sluice.streams ADD COLUMN IF NOT EXISTS unseen UINTEGER[]',
   // Since version 2: the last backfill that was finished.
   'ALTER TABLE _sluice.tables ADD COLUMN IF NOT EXISTS backfilled INTEGER',
   // Since version 2: what was done to the columns of a table.

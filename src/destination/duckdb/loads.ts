@@ -178,7 +178,7 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
       error_at: null,
     });
     if (finish.stream !== null && (await readStream(session, finish.stream.source)) === null) {
-      await writeStream(session, { ...finish.stream, confirmedAt: endedAt, updatedAt: endedAt });
+      await writeStream(session, { ...finish.stream, confirmedAt: endedAt, updatedAt: endedAt, unseen: [] });
     }
     await writeRun(session, {
       ...finish.run,

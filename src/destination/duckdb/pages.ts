@@ -164,7 +164,10 @@ async function commitOnce(
   await writeStream(session, {
     source: page.source,
     slot: page.slot,
+    slotCreatedLsn: page.slotCreatedLsn,
     systemIdentifier: page.systemIdentifier,
+    timelineId: page.timelineId,
+    unseen: page.unseen,
     confirmedLsn: page.confirmedLsn,
     confirmedAt: page.confirmedAt,
     updatedAt: now().toISOString(),
@@ -209,7 +212,13 @@ async function commitTable(
     if (entry.truncates.length > 0) resnapshot ??= 'TRUNCATE';
     for (const truncate of entry.truncates) await holdGap(session, table.address, truncate, 'TRUNCATE');
     // A load that is running may end after this; only one whose snapshot saw the change of columns makes the table whole.
-    if (entry.mismatch !== null) await holdGap(session, table.address, entry.mismatch, entry.mismatch.reason);
+    if (entry.mismatch !== null) {
+      const { reason, lsn } = entry.mismatch;
+      // It names the first transaction whose changes are not in the page; later ones may still be hidden from snapshots.
+      for (const xid of new Set([entry.mismatch.xid, ...page.unseen])) {
+        await holdGap(session, table.address, { lsn, xid }, reason);
+      }
+    }
     if (entry.mode === 'merge' && entry.truncates.length > 0) await closeHistory(session, entry);
   } else if (entry.truncates.length > 0) {
     resnapshot ??= 'TRUNCATE';

@@ -24,7 +24,7 @@ import { addColumns, alignColumns, renameColumns } from './align-columns.js';
 import { finishBackfill } from './backfill.js';
 import { receivedBatches } from './batch-scan.js';
 import { ensureTableRow, readFacts, writeRun, writeTableFacts } from './facts-store.js';
-import { pruneHeld } from './held-changes.js';
+import { dropHeld, pruneHeld } from './held-changes.js';
 import { finishLoad, moveRejected, RunningLoad, takeRejected } from './loads.js';
 import { upsertStatements } from './merge-sql.js';
 import { commitPage, StagedPage } from './pages.js';
@@ -266,6 +266,14 @@ const surface = {
 
   async forgetStream(source: string): Promise<void> {
     await (await opened()).run(`DELETE FROM _sluice.streams WHERE source = ${literal(source)}`);
+  },
+
+  async restartStream(request: { source: string; addresses: readonly string[] }): Promise<void> {
+    const db = await opened();
+    await db.transaction(async () => {
+      await db.run(`DELETE FROM _sluice.streams WHERE source = ${literal(request.source)}`);
+      for (const address of request.addresses) await dropHeld(db, address);
+    });
   },
 
   async release(_: null): Promise<void> {

@@ -54,6 +54,8 @@ export interface PeekRequest {
   /** Ends with the first transaction that brings the page to so many messages. */
   readonly maxChanges: number;
   readonly confirmedLsn: string;
+  /** `pg_current_snapshot()` before the page, to tell which of its transactions may not be visible yet. */
+  readonly snapshot: string;
   readonly tables: readonly PeekTable[];
   readonly channel: ChannelEnd;
 }
@@ -65,6 +67,8 @@ export interface PageSummary {
   readonly messages: number;
   readonly lastEndLsn: string | null;
   readonly lastCommitAt: string | null;
+  /** Ids of transactions that the request's snapshot does not see. */
+  readonly unseen: readonly number[];
   readonly truncates: readonly {
     readonly table: number;
     readonly lsn: string;

@@ -4,7 +4,7 @@ import type { PageItem, RejectedValue } from '../../destination/writer.js';
 import { SluiceError } from '../../error/sluice-error.js';
 import { ChangeDecoder, type DecoderTable } from '../../pgoutput/change-decoder.js';
 import { formatLsn, lsnFromBigInt, parseLsn } from '../../pgoutput/lsn.js';
-import { parseSnapshot } from '../../pgoutput/snapshot-visibility.js';
+import { isVisible, parseSnapshot } from '../../pgoutput/snapshot-visibility.js';
 import { type ConnectTarget, connectSource, type SourceConnection } from '../../source/connect.js';
 import { CopyTableDecoder } from '../../source/copy-decoder.js';
 import { copyOut } from '../../source/copy-stream.js';
@@ -171,6 +171,8 @@ async function peek(request: PeekRequest, sender: BatchSender<PageItem<BatchMess
   const mismatches: PageSummary['mismatches'][number][] = [];
   const rejected = new Map<number, RejectedValue[]>();
   let lastCommitAt: string | null = null;
+  const snapshot = parseSnapshot(request.snapshot);
+  const unseen: number[] = [];
   let messages = 0;
   const sendRejected = (table: number): void => {
     const values = rejected.get(table) ?? [];
@@ -227,6 +229,7 @@ async function peek(request: PeekRequest, sender: BatchSender<PageItem<BatchMess
         }
         case 'commit':
           lastCommitAt = commitTime(event.commitTs);
+          if (!isVisible(event.xid, snapshot)) unseen.push(event.xid);
           return;
       }
     },
@@ -260,6 +263,7 @@ async function peek(request: PeekRequest, sender: BatchSender<PageItem<BatchMess
     messages,
     lastEndLsn: lastEndLsn === null ? null : formatLsn(lastEndLsn),
     lastCommitAt,
+    unseen,
     truncates,
     mismatches,
   };
