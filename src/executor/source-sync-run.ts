@@ -124,7 +124,7 @@ export class SourceSyncRun {
 }
 
 /** Trouble that no other table of the source would be spared. */
-function stopsSource(error: SluiceError): boolean {
+export function stopsSource(error: SluiceError): boolean {
   switch (error.code) {
     case 'SOURCE_HOST_UNKNOWN':
     case 'SOURCE_UNREACHABLE':

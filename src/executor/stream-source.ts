@@ -23,6 +23,8 @@ export interface StreamTable {
   /** live: changes are merged; waiting: they are held for the load to come; excluded: it has trouble of its own and waits for a load without them. */
   mode: 'live' | 'waiting' | 'excluded';
   gate: { readonly snapshot: string; readonly snapshotLsn: string } | null;
+  /** While the table is compared with a snapshot: only what that sees is merged, the rest is held. */
+  upTo?: string | null;
 }
 
 export interface StreamCounts {
@@ -101,6 +103,7 @@ export class SourceStream {
           index,
           table: table.plan.target,
           mode: table.mode === 'live' ? 'merge' : 'hold',
+          upTo: table.upTo ?? null,
           truncates: summary.truncates.filter((t) => t.table === index),
           mismatch: summary.mismatches.find((m) => m.table === index) ?? null,
         }),

@@ -43,8 +43,15 @@ export class CdcSync {
     return this.#stream;
   }
 
-  /** Loads what waits for a load and streams to the server's position. */
-  async sync(observed: ObservedSource, facts: DestinationFacts, plans: readonly TablePlan[]): Promise<void> {
+  /**
+   * Finds the slot in order and opens the stream where the destination left it.
+   * @throws SluiceError SLOT_MISSING, SLOT_LOST, SLOT_AHEAD, SYSTEM_CHANGED
+   */
+  async open(
+    observed: ObservedSource,
+    facts: DestinationFacts,
+    plans: readonly TablePlan[],
+  ): Promise<{ readonly stream: SourceStream; readonly tables: readonly StreamTable[] }> {
     const control = this.#control;
     const { state, source } = this.#run.request;
     if (state.slot === null || state.publication === null) {
@@ -90,6 +97,13 @@ export class CdcSync {
       position.start,
     );
     this.#stream = stream;
+    return { stream, tables };
+  }
+
+  /** Loads what waits for a load and streams to the server's position. */
+  async sync(observed: ObservedSource, facts: DestinationFacts, plans: readonly TablePlan[]): Promise<void> {
+    const control = this.#control;
+    const { stream, tables } = await this.open(observed, facts, plans);
     const reloads = tables.some(({ plan, mode }) => mode === 'waiting' && wasLoaded(factsOf(facts, plan.address)));
     if (this.#run.request.untilCaughtUp || reloads) await flushWal(control, this.#run.signal);
     const target = await currentWalFlushLsn(control, this.#run.signal);
@@ -124,7 +138,7 @@ export class CdcSync {
       });
     }
     const loading = new AbortController();
-    const streaming = this.#streamWhile(stream, target, loading.signal);
+    const streaming = this.streamWhile(stream, target, loading.signal);
     const loads = this.#loadEach(stream, waiting).finally(() => loading.abort());
     const [loaded, streamed] = await Promise.allSettled([loads, streaming]);
     if (streamed.status === 'rejected') throw streamed.reason;
@@ -132,7 +146,7 @@ export class CdcSync {
   }
 
   /** Reads a page when enough WAL has piled up, or after a while, until the loads are done. */
-  async #streamWhile(stream: SourceStream, target: Lsn, loadsDone: AbortSignal): Promise<void> {
+  async streamWhile(stream: SourceStream, target: Lsn, loadsDone: AbortSignal): Promise<void> {
     const { clock } = this.#run.deps;
     const signal = AbortSignal.any([loadsDone, this.#run.signal]);
     let readAtMs = clock.monotonicMs();
@@ -216,7 +230,7 @@ export class CdcSync {
  * Commits with synchronous_commit = off reach the disk some time after they returned, and only what is on disk is
  * decoded. A transactional message is a commit of our own that takes everything before it along.
  */
-async function flushWal(control: SourceConnection, signal: AbortSignal): Promise<void> {
+export async function flushWal(control: SourceConnection, signal: AbortSignal): Promise<void> {
   try {
     await control.query('SET synchronous_commit = on', [], signal);
     await control.query("SELECT pg_catalog.pg_logical_emit_message(true, 'sluice', 'flush')", [], signal);

@@ -4,6 +4,7 @@ import { formatLsn } from '../pgoutput/lsn.js';
 import { readCatalog } from '../source/catalog.js';
 import type { ObservedSource } from '../source/catalog-model.js';
 import type { SourceConnection } from '../source/connect.js';
+import type { TableState } from '../state/state.js';
 import { type DueWork, dueWork, factsOf, needsLoad } from './due.js';
 import type { SourceRun, TableRun } from './engine.js';
 import { cursorColumn, cursorWhere, settledUpperBound, syncByCursor } from './incremental.js';
@@ -60,7 +61,9 @@ class SourceSync {
 
   async #sync(control: SourceConnection, facts: DestinationFacts, due: DueWork): Promise<void> {
     const observed = await readCatalog(control, { schema: null }, this.#run.signal);
-    const plans = await this.#planTables(observed, facts, due);
+    const plans = await planTables(this.#run, observed, facts, (key, table) =>
+      table.method === 'cdc' ? due.stream : due.tables.has(key),
+    );
     const streamed = plans.filter((plan) => plan.state.method === 'cdc');
     if (streamed.length > 0) {
       this.#cdc = new CdcSync(this.#run, control);
@@ -70,27 +73,6 @@ class SourceSync {
       if (plan.state.method === 'cdc') continue;
       await this.#run.attempt(plan, () => this.#syncOther(control, plan, factsOf(facts, plan.address)));
     }
-  }
-
-  /** Tables that cannot be planned are marked as failed; the others go on. */
-  async #planTables(observed: ObservedSource, facts: DestinationFacts, due: DueWork): Promise<TablePlan[]> {
-    const plans: TablePlan[] = [];
-    for (const [key, table] of Object.entries(this.#run.request.state.tables)) {
-      if (!table.enabled || table.paused) continue;
-      if (table.method === 'cdc' ? !due.stream : !due.tables.has(key)) continue;
-      try {
-        plans.push(planTable(this.#run.request.source, key, table, observed));
-      } catch (error) {
-        const address = this.#run.addressOf(key);
-        const sluiceError = asSluiceError(error);
-        await this.#run.recordFailure(address, table.method === 'cdc' ? 'stream' : table.method, sluiceError);
-        // Its changes pass by from here on: only a new snapshot makes the table whole again.
-        if (table.method === 'cdc' && factsOf(facts, address) !== null) {
-          await this.#run.deps.destination.writer.requestSnapshot({ address, reason: sluiceError.code });
-        }
-      }
-    }
-    return plans;
   }
 
   async #syncOther(control: SourceConnection, plan: TablePlan, facts: TableFacts | null): Promise<TableRun> {
@@ -115,6 +97,31 @@ class SourceSync {
       throw error;
     }
   }
+}
+
+/** Tables that cannot be planned are marked as failed; the others go on. */
+export async function planTables(
+  run: SourceSyncRun,
+  observed: ObservedSource,
+  facts: DestinationFacts,
+  isWanted: (key: string, table: TableState) => boolean,
+): Promise<TablePlan[]> {
+  const plans: TablePlan[] = [];
+  for (const [key, table] of Object.entries(run.request.state.tables)) {
+    if (!table.enabled || table.paused || !isWanted(key, table)) continue;
+    try {
+      plans.push(planTable(run.request.source, key, table, observed));
+    } catch (error) {
+      const address = run.addressOf(key);
+      const sluiceError = asSluiceError(error);
+      await run.recordFailure(address, table.method === 'cdc' ? 'stream' : table.method, sluiceError);
+      // Its changes pass by from here on: only a new snapshot makes the table whole again.
+      if (table.method === 'cdc' && factsOf(facts, address) !== null) {
+        await run.deps.destination.writer.requestSnapshot({ address, reason: sluiceError.code });
+      }
+    }
+  }
+  return plans;
 }
 
 function streamRuns(stream: SourceStream | null): TableRun[] {
