@@ -232,7 +232,8 @@ export class CdcSync {
  */
 export async function flushWal(control: SourceConnection, signal: AbortSignal): Promise<void> {
   try {
-    await control.query('SET synchronous_commit = on', [], signal);
+    // Not `on`: with a synchronous standby that would wait for it, for ever where it is away.
+    await control.query('SET synchronous_commit = local', [], signal);
     await control.query("SELECT pg_catalog.pg_logical_emit_message(true, 'sluice', 'flush')", [], signal);
   } catch (error) {
     // A role that may not write simply sees what has been flushed already.

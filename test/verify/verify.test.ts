@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { EngineFixture, type FixtureOptions, SOURCE } from '../engine-fixture.js';
@@ -658,6 +659,57 @@ describe.each(MAJORS)('on Postgres %i', (major) => {
       const all = KEY_TYPES.reduce((sum, { values }) => sum + 4 * values.length, 0);
       expect(chosen).toBeGreaterThan(all * 0.3);
       expect(chosen).toBeLessThan(all * 0.7);
+    }
+  });
+
+  test('a commit that was streamed before it became visible is no false alarm', async () => {
+    const f = await start(
+      'create table t (id int primary key, v text); insert into t values (1, $$old$$), (2, $$old$$)',
+      {
+        'public.t': {},
+      },
+    );
+    const until = async (what: string, done: () => Promise<boolean> | boolean): Promise<void> => {
+      const deadline = performance.now() + 60_000;
+      while (!(await done())) {
+        if (performance.now() > deadline) throw new Error(`in vain: ${what}`);
+        await sleep(50);
+      }
+    };
+    const waiting = async (): Promise<boolean> =>
+      (await f.source("select 1 from pg_stat_activity where wait_event = 'SyncRep' and query like 'update t%'"))
+        .length === 1;
+    const reload = async (standbys: string): Promise<void> => {
+      await f.source(`alter system set synchronous_standby_names = '${standbys}'`);
+      await f.source('select pg_reload_conf()');
+    };
+    const client = await session();
+    await reload('nobody');
+    try {
+      // The setting reaches a session between two statements: one of these commits hangs.
+      for (let n = 0, hangs = false; !hangs; n += 1) {
+        let ended = false;
+        const update = client.query(`update t set v = 'new ${n}' where id = 1`);
+        const end = update.then(() => {
+          ended = true;
+        });
+        await until('the commit', async () => ended || (await waiting()));
+        hangs = !ended;
+        if (ended) await end;
+      }
+      await f.sync();
+      const [[streamed] = []] = await f.read((duckdb) => duckdb.rows('SELECT v FROM public.t WHERE id = 1'));
+      expect(streamed).toMatch(/^new/);
+      expect(await f.source('select v from t where id = 1 and v = $1', [streamed])).toEqual([]);
+      f.events.length = 0;
+      const verifying = verifyTable(f, 'public.t');
+      await until('a second look', () => f.events.some((event) => event.kind === 'waiting'));
+      await reload('');
+      const verdict = await verifying;
+      expect([verdict.status, ...findings(verdict)]).toEqual(['equal']);
+      expect(f.events.filter((event) => event.kind === 'load_started')).toHaveLength(2);
+    } finally {
+      await reload('');
     }
   });
 });
