@@ -346,7 +346,7 @@ class SourceVerify {
       }),
     );
     const notes = [...sample.notes];
-    if (rejected > 0) notes.push(`${rejected} values do not fit their destination type and are NULL on both sides`);
+    if (rejected > 0) notes.push(`values that do not fit their destination type, NULL on both sides: ${rejected}`);
     return {
       address: plan.address,
       method: plan.state.method,

@@ -442,7 +442,7 @@ describe.each(MAJORS)('on Postgres %i', (major) => {
     expect(await verifyTable(f, 'public.t')).toMatchObject({
       status: 'equal',
       rejectedValues: 2,
-      notes: ['2 values do not fit their destination type and are NULL on both sides'],
+      notes: ['values that do not fit their destination type, NULL on both sides: 2'],
     });
   });
 

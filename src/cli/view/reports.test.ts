@@ -361,7 +361,7 @@ describe('verify', () => {
       { relation: 'public.users', sourceRows: 1_234, destinationRows: 1_234, counts: {}, columns: [], examples: [] },
     ],
     rejectedValues: 1,
-    notes: ['1 values do not fit their destination type and are NULL on both sides'],
+    notes: ['values that do not fit their destination type, NULL on both sides: 1'],
     durationMs: 1_234.5,
     error: null,
   };
@@ -407,7 +407,7 @@ describe('verify', () => {
       [
         'equal  shop:public.users as of 2026-03-02T11:59:30.000001Z, in 1.2 s',
         '  public.users: 1,234 rows on both sides',
-        '  note: 1 values do not fit their destination type and are NULL on both sides',
+        '  note: values that do not fit their destination type, NULL on both sides: 1',
         'different  shop:public.orders as of 2026-03-02T11:59:30.000001Z, a sample of 1% (seed a1b2), in 1.2 s',
         '  public.orders: 10 rows in Postgres, 1,009 in the destination, 1 missing in the destination, 1,000 only in the destination, 1 different',
         '    columns: note in 1',

@@ -59,26 +59,32 @@ export async function compareShadow(session: DuckDbSession, request: CompareShad
   }
 }
 
+/** An interrupt that comes between two statements has no effect, so it is repeated. */
+const INTERRUPT_EVERY_MS = 50;
+
 /** A statement that runs cannot be told to stop by a call, as calls wait for it; a shared word can. */
 function interruptWhenAsked(
   session: DuckDbSession,
   shared: SharedArrayBuffer,
 ): { readonly throwIfAsked: () => void; readonly end: () => void } {
   const word = new Int32Array(shared);
+  let timer: NodeJS.Timeout | null = null;
   let open = true;
   const asked = (): boolean => Atomics.load(word, 0) !== 0;
+  const interrupt = (): void => {
+    if (open && asked()) timer ??= setInterval(() => session.connection.interrupt(), INTERRUPT_EVERY_MS);
+  };
   const wait = Atomics.waitAsync(word, 0, 0);
-  if (wait.async) {
-    void wait.value.then(() => {
-      if (open && asked()) session.connection.interrupt();
-    });
-  }
+  if (wait.async) void wait.value.then(interrupt);
+  else interrupt();
   return {
     throwIfAsked: () => {
       if (asked()) throw new SluiceError({ code: 'CANCELLED', message: 'the comparison was stopped' });
     },
     end: () => {
       open = false;
+      if (timer !== null) clearInterval(timer);
+      // Lets go of the wait.
       Atomics.notify(word, 0);
     },
   };
