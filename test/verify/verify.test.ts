@@ -315,7 +315,6 @@ describe.each(MAJORS)('on Postgres %i', (major) => {
       expect(found?.counts[kind]).toBeGreaterThan(15);
       expect(found?.counts[kind]).toBeLessThan(70);
     }
-    // The sum of two disjoint samples is what both chose: neither sees keys of its own side only.
     const all = await verifyTable(f, 'public.t', { samplePercent: 100 });
     expect(all.comparisons[0]?.counts).toEqual({ missing: 200, extra: 200, different: 200 });
   });
@@ -341,11 +340,11 @@ describe.each(MAJORS)('on Postgres %i', (major) => {
     const truncates = (async () => {
       while (truncating)
         await client.query(
-          'begin; truncate t; insert into t select i, md5(random()::text) from generate_series(1, 500) as i; commit',
+          'begin; truncate t; insert into t select i, md5(random()::text) from generate_series(1, 100) as i; commit; select pg_sleep(0.02)',
         );
     })();
     const answers = new Set<string>();
-    for (let round = 0; round < 5; round += 1) {
+    for (let round = 0; round < 3; round += 1) {
       const { status, error } = await verifyTable(f, 'public.t');
       answers.add(error?.code ?? status);
       await f.trySync();
