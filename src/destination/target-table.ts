@@ -26,6 +26,13 @@ export function historyName(table: { readonly name: string }): string {
   return `${table.name}_cdc`;
 }
 
+/** A part of a table's rows, chosen by their key alone: those whose md5 of seed and key begins below a hex prefix. */
+export interface KeySample {
+  readonly seed: string;
+  /** Lower-case hex digits; a key is in the sample when the digits of its hash sort before them. */
+  readonly below: string;
+}
+
 /** The columns that Sluice adds, under the source's prefix (DESIGN 6). */
 export interface MetadataColumns {
   readonly op: string;

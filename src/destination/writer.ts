@@ -1,7 +1,8 @@
 import type { PlainError } from '../error/sluice-error.js';
 import type { ChannelEnd } from '../thread/batch-channel.js';
+import type { Comparison } from './comparison.js';
 import type { DestinationFacts } from './facts.js';
-import type { SnapshotMark, TargetTable } from './target-table.js';
+import type { KeySample, SnapshotMark, TargetTable } from './target-table.js';
 
 /**
  * What the executor asks of a destination. Calls are carried out one after the other, in the order they were made;
@@ -30,6 +31,11 @@ export interface DestinationWriter {
   commitPage(page: CommitPage): Promise<PageOutcome>;
   /** Forgets held changes of transactions that every later snapshot will see (xid below `xmin`). */
   pruneHeld(request: { readonly addresses: readonly string[]; readonly xmin: string }): Promise<void>;
+
+  /** Prepares a temporary table for a fresh copy of the source; {@link continueLoad} with `load` takes its rows. */
+  beginShadow(shadow: BeginShadow): Promise<void>;
+  /** Compares the copy with what the destination holds and forgets it. Nothing of the destination is changed. */
+  compareShadow(request: CompareShadow): Promise<readonly Comparison[]>;
 
   /** Takes the rows of one incremental or append run into a temporary table. */
   stageRows(request: { readonly table: TargetTable; readonly channel: ChannelEnd }): Promise<void>;
@@ -66,6 +72,31 @@ export interface BeginLoad {
   /** For cdc: what the seeded rows carry; null for the other methods. */
   readonly seed: { readonly lsn: string; readonly at: string } | null;
   readonly channel: ChannelEnd;
+}
+
+export interface BeginShadow {
+  readonly table: TargetTable;
+  /** Names the load in continueLoad and abandonLoad. */
+  readonly load: string;
+  readonly channel: ChannelEnd;
+}
+
+/** Follows the table's own columns in a shadow's batches: false for rows that the next sync by cursor brings anyway. */
+export const SETTLED_COLUMN = { name: '__settled', type: { kind: 'boolean' } } as const;
+
+export interface CompareShadow {
+  readonly table: TargetTable;
+  readonly load: string;
+  /** key: row by row; rows: as two bags of rows, for tables without a key. */
+  readonly by: 'key' | 'rows';
+  /** What a row is that only the destination has. */
+  readonly surplus: 'extra' | 'unfollowed';
+  /** The copy holds only these rows; null: all. */
+  readonly sample: KeySample | null;
+  /** Examples at most, of each table of the destination. */
+  readonly limit: number;
+  /** An Int32 that is set to 1 and notified when the comparison shall end early. */
+  readonly cancel: SharedArrayBuffer;
 }
 
 export interface RunRecord {
@@ -130,6 +161,11 @@ export interface PageTable {
   readonly table: TargetTable;
   /** merge: the table is live; hold: it waits for a load, its changes are kept. */
   readonly mode: 'merge' | 'hold';
+  /**
+   * Merges only what this snapshot sees and holds the rest for a later page. Changes of one row become visible in the
+   * order of their commits, as the later one waited for the lock of the earlier, so the order of a row's changes is kept.
+   */
+  readonly upTo?: string | null;
   /** Places of TRUNCATE in the stream, in order. */
   readonly truncates: readonly {
     readonly lsn: string;

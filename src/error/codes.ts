@@ -162,6 +162,10 @@ export const ERROR_CODES = {
   APPLY_INCOMPLETE: { exit: 1, retry: STOP },
   /** Some tables failed in a sync; each is listed. */
   SYNC_INCOMPLETE: { exit: 1, retry: SOON },
+  /** verify found rows that differ from the source; each table lists them. `sluice resync` loads a table anew. */
+  VERIFY_DIFFERENCES: { exit: 1, retry: STOP },
+  /** The table cannot be compared now: it waits for a load (a TRUNCATE came, say), or it is disabled. Sync it first. */
+  VERIFY_NOT_READY: { exit: 75, retry: SOON },
   /** Something did not end within its deadline. */
   TIMEOUT: { exit: 75, retry: SOON },
   /** The work was cancelled by a signal or by the caller. */

@@ -15,11 +15,12 @@ import type { SourceState, StateDocument } from '../state/state.js';
 import { openStateFile } from '../state/state-file.js';
 import { applyPlan } from './apply-plan.js';
 import { Destinations } from './destinations.js';
-import type { Engine, EngineDeps, EngineEvent, SourceRun, SyncRequest } from './engine.js';
+import type { Engine, EngineDeps, EngineEvent, SourceRun, TableVerdict } from './engine.js';
 import { observe } from './observe.js';
 import { SourceConnections } from './source-connections.js';
 import { sourceStatuses } from './status.js';
 import { syncSource } from './sync-source.js';
+import { notCompared, verifySource } from './verify-source.js';
 
 /** A second apply or sync waits this long for the first, then ends with STATE_LOCKED. */
 const LOCK_WAIT_MS = 10_000;
@@ -117,7 +118,7 @@ export function createEngine(deps: EngineDeps): Engine {
             const sourceState = state.sources[source];
             const settings = config.sources[source];
             if (sourceState === undefined || settings === undefined) {
-              return leftTheFile(source, config.file);
+              return stoppedSource(source, leftTheFile(source, config.file));
             }
             used.add(sourceState.destination);
             return syncSource(
@@ -149,6 +150,47 @@ export function createEngine(deps: EngineDeps): Engine {
         });
         const ok = runs.every((run) => run.error === null && run.tables.every((table) => table.status === 'ok'));
         return { sources: runs, ok };
+      }),
+
+    verify: (request, signal) =>
+      locked(signal, async () => {
+        const state = await applied();
+        const tables: TableVerdict[] = [];
+        // One after the other: each holds a copy of a whole table.
+        for (const { source, only } of chosenSources(state, request)) {
+          const sourceState = state.sources[source];
+          const settings = config.sources[source];
+          if (sourceState === undefined) continue;
+          if (settings === undefined) {
+            const error = leftTheFile(source, config.file);
+            const left = Object.entries(sourceState.tables).filter(([key]) => only === null || key === only);
+            tables.push(...left.map(([key, table]) => notCompared(`${source}:${key}`, table, error)));
+            continue;
+          }
+          const { connection } = settings;
+          const { samplePercent, limit } = request;
+          const seed = request.seed ?? randomUUID().slice(0, 8);
+          const destination = await destinations.get(sourceState.destination);
+          tables.push(
+            ...(await verifySource(
+              {
+                source,
+                connection,
+                state: sourceState,
+                ownKeys: ownKeys(settings, sourceState),
+                heartbeat: settings.cdc.heartbeat,
+                only,
+                samplePercent,
+                seed,
+                limit,
+              },
+              { connections, destination, clock, onEvent },
+              signal,
+            )),
+          );
+        }
+        await destinations.releaseAll();
+        return { tables, ok: tables.every((table) => table.status === 'equal') };
       }),
 
     status: async (signal) => {
@@ -197,13 +239,16 @@ export function createEngine(deps: EngineDeps): Engine {
 }
 
 /** A source that was applied and then taken out of the file waits for its removal to be applied; the others go on. */
-function leftTheFile(source: string, file: string): SourceRun {
-  const error: PlainError = {
+function leftTheFile(source: string, file: string): PlainError {
+  return {
     code: 'ADDRESS_UNKNOWN',
     address: source,
     message: `source "${source}" was applied but is no longer in ${file}`,
     hint: 'run: sluice apply (removes it)',
   };
+}
+
+function stoppedSource(source: string, error: PlainError): SourceRun {
   return {
     source,
     transactions: 0,
@@ -217,7 +262,10 @@ function leftTheFile(source: string, file: string): SourceRun {
   };
 }
 
-function chosenSources(state: StateDocument, request: SyncRequest): { source: string; only: string | null }[] {
+function chosenSources(
+  state: StateDocument,
+  request: { readonly address: string | null },
+): { source: string; only: string | null }[] {
   if (request.address === null) return Object.keys(state.sources).map((source) => ({ source, only: null }));
   const [source = '', key = null] = splitAddress(request.address);
   const known = state.sources[source];

@@ -125,6 +125,8 @@ function yieldingLoads(inner: DestinationWriter, running: ReadonlyMap<string, Sh
     stagePage: yielding(inner.stagePage),
     commitPage: yielding(inner.commitPage),
     pruneHeld: yielding(inner.pruneHeld),
+    beginShadow: yielding(inner.beginShadow),
+    compareShadow: yielding(inner.compareShadow),
     stageRows: yielding(inner.stageRows),
     writeRows: yielding(inner.writeRows),
     recordFailure: yielding(inner.recordFailure),

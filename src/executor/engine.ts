@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.js';
+import type { Comparison } from '../destination/comparison.js';
 import type { PlainError } from '../error/sluice-error.js';
 import type { Finding } from '../guard/finding.js';
 import type { Change, Plan } from '../planner/change.js';
@@ -88,6 +89,42 @@ export interface SyncReport {
   readonly ok: boolean;
 }
 
+export interface VerifyRequest {
+  /** `source` or `source:schema.table`; null: every table that is enabled. */
+  readonly address: string | null;
+  /** Above 0, up to 100; null: every row. */
+  readonly samplePercent: number | null;
+  /** Chooses the sample; null: another one each time. */
+  readonly seed: string | null;
+  /** Examples of differing rows at most, for each table of the destination. */
+  readonly limit: number;
+}
+
+export interface TableVerdict {
+  readonly address: string;
+  readonly method: string;
+  /** not_compared: `error` says why. */
+  readonly status: 'equal' | 'different' | 'not_compared';
+  /** The server's clock when the snapshot was taken that the table was compared with; ISO. */
+  readonly snapshotAt: string | null;
+  readonly snapshotLsn: string | null;
+  /** Null: every row was compared. */
+  readonly sample: { readonly percent: number; readonly seed: string } | null;
+  /** One for each table of the destination: the rows, the history. */
+  readonly comparisons: readonly Comparison[];
+  /** Values of the source that do not fit their destination type: NULL on both sides. */
+  readonly rejectedValues: number;
+  readonly notes: readonly string[];
+  readonly durationMs: number;
+  readonly error: PlainError | null;
+}
+
+export interface VerifyReport {
+  readonly tables: readonly TableVerdict[];
+  /** True when every table was compared and is equal. */
+  readonly ok: boolean;
+}
+
 export interface TableStatus {
   readonly address: string;
   readonly method: string;
@@ -169,6 +206,11 @@ export interface Engine {
   apply(plan: Plan, signal: AbortSignal): Promise<readonly ChangeResult[]>;
   /** Runs loads and streams. Table failures are in the report, not thrown. @throws STATE_LOCKED, ADDRESS_UNKNOWN */
   sync(request: SyncRequest, signal: AbortSignal): Promise<SyncReport>;
+  /**
+   * Compares tables with their source, row by row, streaming on meanwhile. A table's trouble is in its verdict.
+   * @throws STATE_LOCKED, ADDRESS_UNKNOWN
+   */
+  verify(request: VerifyRequest, signal: AbortSignal): Promise<VerifyReport>;
   status(signal: AbortSignal): Promise<StatusReport>;
   /** Asks for a new load of tables (raises their generation). @throws ADDRESS_UNKNOWN */
   resync(addresses: readonly string[], reason: string, signal: AbortSignal): Promise<readonly string[]>;

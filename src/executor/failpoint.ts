@@ -8,6 +8,7 @@ export type Failpoint =
   | 'after_confirm'
   | 'before_load_finish'
   | 'after_load_finish'
+  | 'before_compare'
   | 'before_state_write'
   | 'after_state_write';
 

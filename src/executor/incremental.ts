@@ -72,15 +72,20 @@ export function cursorWhere(plan: TablePlan, last: string | null, upper: string)
   const name = quoteIdentifier(column.name);
   const value = (text: string): string => `${quoteLiteral(text)}::${column.formattedType}`;
   const conditions = [`${name} <= ${value(upper)}`];
-  if (last !== null) {
-    if (plan.state.method === 'append') conditions.unshift(`${name} > ${value(last)}`);
-    else if (plan.state.lookback_ms > 0 && takesLookback(column)) {
-      conditions.unshift(`${name} >= ${value(last)} - interval '${plan.state.lookback_ms} milliseconds'`);
-    } else {
-      conditions.unshift(`${name} ${cursorIsUnique(plan) ? '>' : '>='} ${value(last)}`);
-    }
-  }
+  if (last !== null) conditions.unshift(beyondCursor(plan, last));
   return conditions.join(' AND ');
+}
+
+/** SQL that is true for the rows that a run after cursor `last` reads, as far as they are not above its own bound. */
+export function beyondCursor(plan: TablePlan, last: string): string {
+  const column = cursorColumn(plan);
+  const name = quoteIdentifier(column.name);
+  const value = `${quoteLiteral(last)}::${column.formattedType}`;
+  if (plan.state.method === 'append') return `${name} > ${value}`;
+  if (plan.state.lookback_ms > 0 && takesLookback(column)) {
+    return `${name} >= ${value} - interval '${plan.state.lookback_ms} milliseconds'`;
+  }
+  return `${name} ${cursorIsUnique(plan) ? '>' : '>='} ${value}`;
 }
 
 /** A cursor that is the whole key cannot repeat, so the last value need not be read again. */

@@ -39,6 +39,9 @@ export class SourceSyncRun {
   readonly runId = randomUUID();
   readonly startedAt: string;
   readonly tables: TableRun[] = [];
+  /** How tables differ from what was applied, for the report. */
+  readonly drift: string[] = [];
+  readonly newColumns: string[] = [];
   #reader: ReaderThread | null = null;
 
   constructor(request: SyncSourceRequest, deps: SyncSourceDeps, signal: AbortSignal) {
@@ -135,7 +138,7 @@ export class SourceSyncRun {
 }
 
 /** Trouble that no other table of the source would be spared. */
-function stopsSource(error: SluiceError): boolean {
+export function stopsSource(error: SluiceError): boolean {
   switch (error.code) {
     case 'SOURCE_HOST_UNKNOWN':
     case 'SOURCE_UNREACHABLE':

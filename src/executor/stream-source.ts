@@ -28,6 +28,8 @@ export interface StreamTable {
    */
   mode: 'live' | 'waiting' | 'backfilling' | 'excluded';
   gate: { readonly snapshot: string; readonly snapshotLsn: string } | null;
+  /** While the table is compared with a snapshot: only what that sees is merged, the rest is held. */
+  upTo?: string | null;
 }
 
 export interface StreamCounts {
@@ -120,6 +122,7 @@ export class SourceStream {
           index,
           table: table.plan.target,
           mode: table.mode === 'live' ? 'merge' : 'hold',
+          upTo: table.upTo ?? null,
           truncates: summary.truncates.filter((t) => t.table === index),
           mismatch: summary.mismatches.find((m) => m.table === index) ?? null,
         }),

@@ -55,8 +55,15 @@ export class CdcSync {
     return this.#stream;
   }
 
-  /** Loads what waits for a load and streams to the server's position. */
-  async sync(observed: ObservedSource, facts: DestinationFacts, plans: readonly TablePlan[]): Promise<void> {
+  /**
+   * Finds the slot in order and opens the stream where the destination left it.
+   * @throws SluiceError SLOT_MISSING, SLOT_LOST, SLOT_AHEAD, SYSTEM_CHANGED
+   */
+  async open(
+    observed: ObservedSource,
+    facts: DestinationFacts,
+    plans: readonly TablePlan[],
+  ): Promise<{ readonly stream: SourceStream; readonly tables: readonly StreamTable[] }> {
     const control = this.#control;
     const { state, source } = this.#run.request;
     if (state.slot === null || state.publication === null) {
@@ -126,13 +133,22 @@ export class CdcSync {
       position.restart ? [] : (recorded?.unseen ?? []),
     );
     this.#stream = stream;
+    return { stream, tables };
+  }
+
+  /** What was committed asynchronously before this call can be read from the slot after it. */
+  async flushWal(signal: AbortSignal): Promise<void> {
+    const { deps, request } = this.#run;
+    const onNotice = (message: string) => deps.onEvent({ kind: 'notice', address: `${request.source}:slot`, message });
+    await flushWal(this.#control, { heartbeat: request.heartbeat, clock: deps.clock, onNotice }, signal);
+  }
+
+  /** Loads what waits for a load and streams to the server's position. */
+  async sync(observed: ObservedSource, facts: DestinationFacts, plans: readonly TablePlan[]): Promise<void> {
+    const control = this.#control;
+    const { stream, tables } = await this.open(observed, facts, plans);
     const reloads = tables.some(({ plan, mode }) => mode === 'waiting' && wasLoaded(factsOf(facts, plan.address)));
-    if (this.#run.request.untilCaughtUp || reloads) {
-      const onNotice = (message: string) =>
-        this.#run.deps.onEvent({ kind: 'notice', address: `${source}:slot`, message });
-      const { heartbeat } = this.#run.request;
-      await flushWal(control, { heartbeat, clock: this.#run.deps.clock, onNotice }, this.#run.signal);
-    }
+    if (this.#run.request.untilCaughtUp || reloads) await this.flushWal(this.#run.signal);
     const target = await currentWalFlushLsn(control, this.#run.signal);
     // What a reload finds changed gets the stream's position as its own: it has to lie behind all that was streamed or
     // loaded before, or the versions of a row would share a place.
@@ -165,7 +181,7 @@ export class CdcSync {
       });
     }
     const loading = new AbortController();
-    const streaming = this.#streamWhile(stream, target, loading.signal);
+    const streaming = this.streamWhile(stream, target, loading.signal);
     const loads = this.#loadEach(stream, [...waiting, ...backfills]).finally(() => loading.abort());
     const [loaded, streamed] = await Promise.allSettled([loads, streaming]);
     if (streamed.status === 'rejected') throw streamed.reason;
@@ -173,7 +189,7 @@ export class CdcSync {
   }
 
   /** Reads a page when enough WAL has piled up, or after a while, until the loads are done. */
-  async #streamWhile(stream: SourceStream, target: Lsn, loadsDone: AbortSignal): Promise<void> {
+  async streamWhile(stream: SourceStream, target: Lsn, loadsDone: AbortSignal): Promise<void> {
     const { clock } = this.#run.deps;
     const signal = AbortSignal.any([loadsDone, this.#run.signal]);
     let readAtMs = clock.monotonicMs();

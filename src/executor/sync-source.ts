@@ -5,6 +5,7 @@ import { otherPlace } from '../planner/stream-break.js';
 import { readCatalog } from '../source/catalog.js';
 import type { ObservedSource } from '../source/catalog-model.js';
 import type { SourceConnection } from '../source/connect.js';
+import type { TableState } from '../state/state.js';
 import { type DueWork, dueWork, factsOf, needsLoad } from './due.js';
 import type { SourceRun, TableRun } from './engine.js';
 import { cursorColumn, cursorWhere, settledUpperBound, syncByCursor } from './incremental.js';
@@ -27,8 +28,6 @@ export async function syncSource(
 class SourceSync {
   readonly #run: SourceSyncRun;
   #cdc: CdcSync | null = null;
-  readonly #drift: string[] = [];
-  readonly #newColumns: string[] = [];
 
   constructor(run: SourceSyncRun) {
     this.#run = run;
@@ -59,8 +58,8 @@ class SourceSync {
       durationMs: deps.clock.monotonicMs() - startedMs,
       error,
       tables: [...this.#run.tables, ...streamRuns(stream)],
-      drift: this.#drift,
-      newColumns: this.#newColumns,
+      drift: this.#run.drift,
+      newColumns: this.#run.newColumns,
     };
   }
 
@@ -69,7 +68,9 @@ class SourceSync {
     const { state, source } = this.#run.request;
     const elsewhere = otherPlace({ state, server: observed.server });
     if (elsewhere !== null) throw breakError(source, elsewhere);
-    const plans = await this.#planTables(observed, facts, due);
+    const plans = await planTables(this.#run, observed, facts, (key, table) =>
+      table.method === 'cdc' ? due.stream : due.tables.has(key),
+    );
     const streamed = plans.filter((plan) => plan.state.method === 'cdc');
     if (streamed.length > 0) {
       this.#cdc = new CdcSync(this.#run, control);
@@ -79,31 +80,6 @@ class SourceSync {
       if (plan.state.method === 'cdc') continue;
       await this.#run.attempt(plan, () => this.#syncOther(control, plan, factsOf(facts, plan.address)));
     }
-  }
-
-  /** Tables that cannot be planned are marked as failed; the others go on. */
-  async #planTables(observed: ObservedSource, facts: DestinationFacts, due: DueWork): Promise<TablePlan[]> {
-    const plans: TablePlan[] = [];
-    for (const [key, table] of Object.entries(this.#run.request.state.tables)) {
-      if (!table.enabled || table.paused) continue;
-      if (table.method === 'cdc' ? !due.stream : !due.tables.has(key)) continue;
-      try {
-        const plan = this.#run.planTable(key, table, observed);
-        this.#drift.push(...plan.drift.map((difference) => `${plan.address}: ${difference}`));
-        this.#newColumns.push(...plan.newColumns.map((name) => `${plan.address}.${name}`));
-        plans.push(plan);
-      } catch (error) {
-        const address = this.#run.addressOf(key);
-        const sluiceError = asSluiceError(error);
-        this.#drift.push(`${address}: ${sluiceError.message}`);
-        await this.#run.recordFailure(address, table.method === 'cdc' ? 'stream' : table.method, sluiceError);
-        // Its changes pass by from here on: only a new snapshot makes the table whole again.
-        if (table.method === 'cdc' && factsOf(facts, address) !== null) {
-          await this.#run.deps.destination.writer.requestSnapshot({ address, reason: sluiceError.code });
-        }
-      }
-    }
-    return plans;
   }
 
   async #syncOther(control: SourceConnection, plan: TablePlan, facts: TableFacts | null): Promise<TableRun> {
@@ -128,6 +104,35 @@ class SourceSync {
       throw error;
     }
   }
+}
+
+/** Tables that cannot be planned are marked as failed; the others go on. */
+export async function planTables(
+  run: SourceSyncRun,
+  observed: ObservedSource,
+  facts: DestinationFacts,
+  isWanted: (key: string, table: TableState) => boolean,
+): Promise<TablePlan[]> {
+  const plans: TablePlan[] = [];
+  for (const [key, table] of Object.entries(run.request.state.tables)) {
+    if (!table.enabled || table.paused || !isWanted(key, table)) continue;
+    try {
+      const plan = run.planTable(key, table, observed);
+      run.drift.push(...plan.drift.map((difference) => `${plan.address}: ${difference}`));
+      run.newColumns.push(...plan.newColumns.map((name) => `${plan.address}.${name}`));
+      plans.push(plan);
+    } catch (error) {
+      const address = run.addressOf(key);
+      const sluiceError = asSluiceError(error);
+      run.drift.push(`${address}: ${sluiceError.message}`);
+      await run.recordFailure(address, table.method === 'cdc' ? 'stream' : table.method, sluiceError);
+      // Its changes pass by from here on: only a new snapshot makes the table whole again.
+      if (table.method === 'cdc' && factsOf(facts, address) !== null) {
+        await run.deps.destination.writer.requestSnapshot({ address, reason: sluiceError.code });
+      }
+    }
+  }
+  return plans;
 }
 
 function streamRuns(stream: SourceStream | null): TableRun[] {

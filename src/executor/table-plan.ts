@@ -193,9 +193,12 @@ export function snapshotOf({ schema, name, observed, columns }: TablePlan): Begi
   };
 }
 
-/** `SELECT ... FROM table [WHERE ...]` for a binary COPY that copy-decoder.ts reads. */
-export function copySql(plan: TablePlan, where: string | null): string {
-  const expressions = plan.columns.map(({ column, logical }) => selectExpression(column, logical));
+/**
+ * `SELECT ... FROM table [WHERE ...]` for a binary COPY that copy-decoder.ts reads.
+ * @param more expressions that follow the columns
+ */
+export function copySql(plan: TablePlan, where: string | null, more: readonly string[] = []): string {
+  const expressions = [...plan.columns.map(({ column, logical }) => selectExpression(column, logical)), ...more];
   const select = expressions.length === 0 ? '' : expressions.join(', ');
   return `COPY (SELECT ${select} FROM ${fromClause(plan.observed)}${where === null ? '' : ` WHERE ${where}`}) TO STDOUT (FORMAT binary)`;
 }

@@ -172,8 +172,8 @@ export class ChangeBuilder {
         const codec = codecs[column]!;
         const field = fieldOf[column]!;
         if (field < 0) {
-          // The table did not have the column yet, so the row has no value to be looked up; a delete keeps the last one.
-          if (row.keyOnly) bits |= 1 << (column - first);
+          // The table did not have the column yet, or the publication did not send it: what the row has there stays.
+          if (op !== OP_INSERT) bits |= 1 << (column - first);
           codec.putNull();
           continue;
         }

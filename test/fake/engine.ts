@@ -7,6 +7,8 @@ import type {
   StatusReport,
   SyncReport,
   SyncRequest,
+  VerifyReport,
+  VerifyRequest,
 } from '../../src/executor/engine.js';
 import type { Finding } from '../../src/guard/finding.js';
 import type { Change, Plan } from '../../src/planner/change.js';
@@ -128,6 +130,7 @@ export interface FakeAnswers {
   readonly sync?: (request: SyncRequest, signal: AbortSignal, deps: EngineDeps) => Promise<SyncReport> | SyncReport;
   readonly status?: () => Promise<StatusReport> | StatusReport;
   readonly doctor?: () => readonly Finding[];
+  readonly verify?: (request: VerifyRequest) => VerifyReport;
 }
 
 /** An engine that does nothing, notes its calls and answers as it was told. */
@@ -167,6 +170,12 @@ export class FakeEngine implements Engine {
     ];
     this.calls.push(words.join(' '));
     return (await this.answers.sync?.(request, signal, this.deps)) ?? { sources: [], ok: true };
+  }
+
+  async verify(request: VerifyRequest): Promise<VerifyReport> {
+    const sample = request.samplePercent === null ? '' : ` ${request.samplePercent}% ${request.seed ?? '-'}`;
+    this.calls.push(`verify ${request.address ?? 'all'} limit ${request.limit}${sample}`);
+    return this.answers.verify?.(request) ?? { tables: [], ok: true };
   }
 
   async status(): Promise<StatusReport> {

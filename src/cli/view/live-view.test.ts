@@ -36,6 +36,19 @@ function show(sink: FakeSink, steps: readonly (readonly [number, EngineEvent])[]
 }
 
 describe('plain lines', () => {
+  test('a comparison reads and loads nothing', () => {
+    expect(
+      show(new FakeSink(), [
+        [0, { ...started, method: 'verify' }],
+        [2, ended],
+      ]),
+    ).toEqual([
+      'reading shop:public.users  (verify, about 1,000 rows)\n',
+      'read    shop:public.users  1,000 rows  2 KiB  in 2 s  500 rows/s\n',
+      '',
+    ]);
+  });
+
   test('a load: its start, a line every ten seconds, its end', () => {
     expect(
       show(new FakeSink(), [

@@ -87,11 +87,13 @@ abstract class WorkView implements LiveView {
       case 'load_progress':
         this.loadProgress(event);
         return;
-      case 'load_ended':
+      case 'load_ended': {
+        const method = this.loads.get(event.address)?.method;
         this.waits.delete(event.address);
         this.loads.delete(event.address);
-        this.keep(this.loadEndedLine(event));
+        this.keep(this.loadEndedLine(event, method));
         return;
+      }
       case 'stream_progress':
         this.streamProgress(event);
         return;
@@ -170,10 +172,11 @@ abstract class WorkView implements LiveView {
     this.moved(`stream ${event.source}`, () => this.streamText(event.source, stream));
   }
 
-  private loadEndedLine(event: EngineEvent & { kind: 'load_ended' }): string {
+  private loadEndedLine(event: EngineEvent & { kind: 'load_ended' }, method: string | undefined): string {
     const rate = perSecond(event.rows, event.durationMs);
     return [
-      `${this.paint('green', 'loaded')}  ${event.address}`,
+      // Of a comparison the rows were read; the destination is as it was.
+      `${this.paint('green', method === 'verify' ? 'read  ' : 'loaded')}  ${event.address}`,
       `${formatCount(event.rows)} rows`,
       formatBytes(event.bytes),
       `in ${formatDuration(event.durationMs)}`,
@@ -236,7 +239,7 @@ class PlainView extends WorkView {
   protected loadStarted(address: string, method: string, estimatedRows: number | null): void {
     this.shownAtMs.set(`load ${address}`, this.clock.monotonicMs());
     const about = estimatedRows === null ? '' : `, about ${formatCount(estimatedRows)} rows`;
-    this.keep(`loading ${address}  (${method}${about})`);
+    this.keep(`${method === 'verify' ? 'reading' : 'loading'} ${address}  (${method}${about})`);
   }
 
   protected keep(line: string): void {

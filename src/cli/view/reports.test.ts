@@ -1,5 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import type { SourceRun, StatusReport, SyncReport, TableRun, TableStatus } from '../../executor/engine.js';
+import type {
+  SourceRun,
+  StatusReport,
+  SyncReport,
+  TableRun,
+  TableStatus,
+  TableVerdict,
+  VerifyReport,
+} from '../../executor/engine.js';
 import type { Finding } from '../../guard/finding.js';
 import type { Page } from '../command.js';
 import { plainPaint } from '../terminal.js';
@@ -8,6 +16,7 @@ import { listJson, listText } from './list-view.js';
 import { queryCsv, queryJson, queryText } from './query-view.js';
 import { statusJson, statusText } from './status-view.js';
 import { syncJson, syncText } from './sync-view.js';
+import { verifyJson, verifyText } from './verify-view.js';
 
 const PAGE: Page = { paint: plainPaint, columns: null, now: new Date('2026-03-02T12:00:00Z') };
 
@@ -396,5 +405,112 @@ describe('query', () => {
   test('no rows', () => {
     expect(queryText({ ...result, rows: [] }, PAGE)).toBe('id  name\n(0 rows)\n');
     expect(queryCsv({ ...result, rows: [] })).toBe('id,name\r\n');
+  });
+});
+
+describe('verify', () => {
+  const equal: TableVerdict = {
+    address: 'shop:public.users',
+    method: 'cdc',
+    status: 'equal',
+    snapshotAt: '2026-03-02T11:59:30.000001Z',
+    snapshotLsn: '0/16B3748',
+    sample: null,
+    comparisons: [
+      { relation: 'public.users', sourceRows: 1_234, destinationRows: 1_234, counts: {}, columns: [], examples: [] },
+    ],
+    rejectedValues: 1,
+    notes: ['values that do not fit their destination type, NULL on both sides: 1'],
+    durationMs: 1_234.5,
+    error: null,
+  };
+  const different: TableVerdict = {
+    ...equal,
+    address: 'shop:public.orders',
+    status: 'different',
+    sample: { percent: 1, seed: 'a1b2' },
+    comparisons: [
+      {
+        relation: 'public.orders',
+        sourceRows: 10,
+        destinationRows: 1_009,
+        counts: { missing: 1, extra: 1_000, different: 1 },
+        columns: [{ column: 'note', rows: 1 }],
+        examples: [
+          { kind: 'missing', row: [{ column: 'id', value: '7' }], cells: [] },
+          {
+            kind: 'different',
+            row: [
+              { column: 'snakeCase', value: 'a\u001b[31m' },
+              { column: 'id', value: 'x'.repeat(100) },
+            ],
+            cells: [{ column: 'note', source: null, destination: 'x'.repeat(100) }],
+          },
+        ],
+      },
+    ],
+    notes: [],
+  };
+  const refused: TableVerdict = {
+    ...equal,
+    address: 'shop:public.clicks',
+    status: 'not_compared',
+    comparisons: [],
+    notes: [],
+    error: { code: 'VERIFY_NOT_READY', message: 'it waits for a load', hint: 'run: sluice sync' },
+  };
+  const report: VerifyReport = { tables: [equal, different, refused], ok: false };
+
+  test('tells each verdict, what differs and the rows', () => {
+    expect(verifyText(report, PAGE)).toBe(
+      [
+        'equal  shop:public.users as of 2026-03-02T11:59:30.000001Z, in 1.2 s',
+        '  public.users: 1,234 rows on both sides',
+        '  note: values that do not fit their destination type, NULL on both sides: 1',
+        'different  shop:public.orders as of 2026-03-02T11:59:30.000001Z, a sample of 1% (seed a1b2), in 1.2 s',
+        '  public.orders: 10 rows in Postgres, 1,009 in the destination, 1 missing in the destination, 1,000 only in the destination, 1 different',
+        '    columns: note in 1',
+        '    missing  id=7',
+        `    different  snakeCase=a\\u001b[31m id=${'x'.repeat(59)}…`,
+        `      note: NULL in Postgres, ${'x'.repeat(100)} here`,
+        '    ... 1,000 more (--limit N shows more)',
+        'not compared  shop:public.clicks  VERIFY_NOT_READY: it waits for a load',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  test('says so where there is nothing to compare', () => {
+    expect(verifyText({ tables: [], ok: true }, PAGE)).toBe('There is no table to compare.\n');
+  });
+
+  test('JSON has everything, and names of columns as they are', () => {
+    expect(verifyJson({ ok: false, tables: [different] })).toEqual({
+      ok: false,
+      tables: [
+        {
+          address: 'shop:public.orders',
+          method: 'cdc',
+          status: 'different',
+          snapshot_at: '2026-03-02T11:59:30.000001Z',
+          snapshot_lsn: '0/16B3748',
+          sample: { percent: 1, seed: 'a1b2' },
+          rejected_values: 1,
+          notes: [],
+          duration_ms: 1_235,
+          error: null,
+          comparisons: [
+            {
+              relation: 'public.orders',
+              source_rows: 10,
+              destination_rows: 1_009,
+              counts: { missing: 1, extra: 1_000, different: 1 },
+              columns: [{ column: 'note', rows: 1 }],
+              examples: different.comparisons[0]?.examples,
+            },
+          ],
+        },
+      ],
+    });
   });
 });

@@ -25,6 +25,8 @@ export async function openDuckDbWriter(
     stagePage: (page) => call.stagePage(page, [page.channel.port]),
     commitPage: (page) => call.commitPage(page),
     pruneHeld: (request) => call.pruneHeld(request),
+    beginShadow: (shadow) => call.beginShadow(shadow, [shadow.channel.port]),
+    compareShadow: (request) => call.compareShadow(request),
     stageRows: (request) => call.stageRows(request, [request.channel.port]),
     writeRows: (rows) => call.writeRows(rows),
     recordFailure: (failure) => call.recordFailure(failure),

@@ -8,7 +8,7 @@ import type { CommitPage, PageItem, PageOutcome, PageTable, PageTableOutcome, Re
 import { alignColumns } from './align-columns.js';
 import { applyChanges } from './apply-changes.js';
 import { writeRun, writeStream, writeTableFacts } from './facts-store.js';
-import { hasHeld, heldTable, hold, holdGap } from './held-changes.js';
+import { hasHeld, heldTable, hold, holdGap, visibleIn } from './held-changes.js';
 import { alignHeld } from './held-layout.js';
 import { lsnNumber } from './lsn-number.js';
 import { closeHistoryStatements } from './merge-sql.js';
@@ -185,7 +185,9 @@ async function commitTable(
 ): Promise<PageTableOutcome | null> {
   const { table } = entry;
   const hasChanges = staged.has(entry.index);
-  const held = entry.mode === 'merge' && error === null && (await hasHeld(session, table.address));
+  // A TRUNCATE ends what the snapshot was to be compared with, so its page is merged as any other.
+  const upTo = entry.mode === 'merge' && error === null && entry.truncates.length === 0 ? (entry.upTo ?? null) : null;
+  const held = entry.mode === 'merge' && error === null && upTo === null && (await hasHeld(session, table.address));
   const quiet = !hasChanges && entry.truncates.length === 0 && entry.mismatch === null && !held && error === null;
   // Without held changes the staged ones are used as they are; a rollback brings them back.
   const changes = held ? `table_changes_${entry.index}` : stageName(entry.index);
@@ -236,13 +238,14 @@ async function commitTable(
     }
     await closeHistory(session, entry);
   } else if (present) {
+    if (upTo !== null) await holdUnseen(session, table, changes, upTo);
     counts = await applyChanges(session, table, changes);
   }
 
   const rejected = staged.hasRejected ? await keepRejected(session, entry, now) : 0;
   if (quiet) return null;
   const endedAt = now().toISOString();
-  const live = entry.mode === 'merge' && error === null;
+  const live = entry.mode === 'merge' && error === null && upTo === null;
   await writeTableFacts(session, table, {
     ...(resnapshot === null ? {} : { resnapshot_reason: resnapshot }),
     ...(live ? { rows: await liveRows(session, table), as_of_lsn: page.confirmedLsn, as_of: page.confirmedAt } : {}),
@@ -270,6 +273,22 @@ async function commitTable(
     });
   }
   return { index: entry.index, ...counts, rejected, needsLoad: resnapshot !== null, error };
+}
+
+/** Moves the changes that a snapshot does not see to the held ones. */
+async function holdUnseen(
+  session: DuckDbSession,
+  table: TargetTable,
+  changes: string,
+  snapshot: string,
+): Promise<void> {
+  const unseen = `${changes}_unseen`;
+  const seen = visibleIn(snapshot, '__xid');
+  await session.run(`DROP TABLE IF EXISTS ${unseen}`);
+  await session.run(`CREATE TEMP TABLE ${unseen} AS SELECT * FROM ${changes} WHERE NOT ${seen}`);
+  const moved = await session.run(`DELETE FROM ${changes} WHERE NOT ${seen}`);
+  if (moved > 0) await hold(session, table, unseen);
+  await session.run(`DROP TABLE ${unseen}`);
 }
 
 async function closeHistory(session: DuckDbSession, entry: PageTable): Promise<void> {

@@ -4,13 +4,16 @@ import { SluiceError } from '../../error/sluice-error.js';
 import type { ChannelEnd } from '../../thread/batch-channel.js';
 import { BatchReceiver } from '../../thread/batch-channel.js';
 import { emitEvent, serve } from '../../thread/call.js';
+import type { Comparison } from '../comparison.js';
 import type { DestinationFacts } from '../facts.js';
 import type { TargetTable } from '../target-table.js';
 import type {
   AddColumns,
   BackfillOutcome,
   BeginLoad,
+  BeginShadow,
   CommitPage,
+  CompareShadow,
   FinishBackfill,
   FinishLoad,
   LoadOutcome,
@@ -23,6 +26,7 @@ import type {
 import { addColumns, alignColumns, renameColumns } from './align-columns.js';
 import { finishBackfill } from './backfill.js';
 import { receivedBatches } from './batch-scan.js';
+import { compareShadow } from './compare-shadow.js';
 import { ensureTableRow, readFacts, writeRun, writeTableFacts } from './facts-store.js';
 import { dropHeld, pruneHeld } from './held-changes.js';
 import { finishLoad, moveRejected, RunningLoad, takeRejected } from './loads.js';
@@ -31,6 +35,7 @@ import { commitPage, StagedPage } from './pages.js';
 import { publishCopy } from './publish-copy.js';
 import { dropTable, moveTable, retireTable } from './retired-tables.js';
 import { DuckDbSession, type SessionSettings } from './session.js';
+import { RunningShadow } from './shadow.js';
 import { columnList, identifier, literal, qualified } from './sql-text.js';
 import { liveRows } from './target-ddl.js';
 
@@ -40,7 +45,7 @@ const now = (): Date => new Date();
 
 let settings: SessionSettings | null = null;
 let session: DuckDbSession | null = null;
-const loads = new Map<string, RunningLoad>();
+const loads = new Map<string, RunningLoad | RunningShadow>();
 const page = new StagedPage();
 
 async function openedToLook(limits: { busyWaitMs: number } | null): Promise<DuckDbSession> {
@@ -129,6 +134,17 @@ const surface = {
 
   async pruneHeld(request: { addresses: readonly string[]; xmin: string }): Promise<void> {
     await pruneHeld(await opened(), request.addresses, request.xmin);
+  },
+
+  async beginShadow(begin: BeginShadow): Promise<void> {
+    loads.get(begin.load)?.close();
+    loads.set(begin.load, await RunningShadow.begin(await opened(), begin));
+  },
+
+  async compareShadow(request: CompareShadow): Promise<readonly Comparison[]> {
+    loads.get(request.load)?.close();
+    loads.delete(request.load);
+    return compareShadow(await opened(), request);
   },
 
   async stageRows(request: { table: TargetTable; channel: ChannelEnd }): Promise<void> {
