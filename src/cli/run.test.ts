@@ -113,6 +113,7 @@ describe('exit codes', () => {
     changes: 0,
     confirmedLsn: null,
     durationMs: 4,
+    lag: null,
     error: null,
     tables: [],
   };

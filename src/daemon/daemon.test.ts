@@ -33,7 +33,7 @@ class CollectedLog implements Log {
 }
 
 function sourceRun(source: string, error: PlainError | null): SourceRun {
-  return { source, transactions: 0, changes: 0, confirmedLsn: null, durationMs: 1, error, tables: [] };
+  return { source, transactions: 0, changes: 0, confirmedLsn: null, durationMs: 1, error, lag: null, tables: [] };
 }
 
 /** Runs the daemon until it has synced so often, each call noted with the second at which it came. */

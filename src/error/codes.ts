@@ -97,6 +97,8 @@ export const ERROR_CODES = {
   SLOT_AHEAD: { exit: 1, retry: STOP },
   /** The server removed WAL that the slot needs; a resync is needed. */
   SLOT_LOST: { exit: 1, retry: STOP },
+  /** The slot held back more WAL than `cdc.lag.critical_mb` allows. Where the guard dropped it, plan and apply make a new one and load the tables anew. */
+  WAL_LAG_CRITICAL: { exit: 1, retry: STOP },
   /** The connection now reaches another database cluster than the one the state was made with. */
   SYSTEM_CHANGED: { exit: 1, retry: STOP },
   /** A slot of that name exists which this state did not make. Drop it, or set another name under cdc.slot. */
@@ -149,6 +151,8 @@ export const ERROR_CODES = {
   APPLY_INCOMPLETE: { exit: 1, retry: STOP },
   /** Some tables failed in a sync; each is listed. */
   SYNC_INCOMPLETE: { exit: 1, retry: SOON },
+  /** An alert could not be delivered: the webhook or the command of `alerts:` failed. What it was about stands in the log. */
+  ALERT_FAILED: { exit: 1, retry: SOON },
   /** Something did not end within its deadline. */
   TIMEOUT: { exit: 75, retry: SOON },
   /** The work was cancelled by a signal or by the caller. */

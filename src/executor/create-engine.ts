@@ -1,20 +1,26 @@
 import { randomUUID } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
+import type { SecretDeps } from '../config/secret.js';
 import { asSluiceError, type PlainError, SluiceError, toPlain } from '../error/sluice-error.js';
+import { AlertSender } from '../guard/alert-sender.js';
 import { runDoctor } from '../guard/doctor.js';
+import { LagGuard, type LagReport, STATEMENT_TIMEOUT_MS } from '../guard/lag-guard.js';
+import { openLagMemory } from '../guard/lag-memory.js';
+import { lagFacts } from '../guard/wal-lag.js';
 import type { Plan } from '../planner/change.js';
 import { planChanges } from '../planner/plan.js';
 import { setupSql } from '../source/setup-sql.js';
 import { raiseGeneration } from '../state/edit.js';
+import { writeBesideGuard } from '../state/halt.js';
 import { openStateLock, withLock } from '../state/lock.js';
 import { systemProcesses } from '../state/process-table.js';
-import type { StateDocument } from '../state/state.js';
+import type { SourceState, StateDocument } from '../state/state.js';
 import { openStateFile } from '../state/state-file.js';
 import { applyPlan } from './apply-plan.js';
 import { Destinations } from './destinations.js';
 import type { Engine, EngineDeps, SourceRun, SyncRequest } from './engine.js';
 import { observe } from './observe.js';
-import { SourceConnections } from './source-connections.js';
+import { connectionOf, SourceConnections } from './source-connections.js';
 import { sourceStatuses } from './status.js';
 import { syncSource } from './sync-source.js';
 
@@ -34,13 +40,39 @@ export function createEngine(deps: EngineDeps): Engine {
   };
   const stateFile = openStateFile(config.state.path, lockDeps);
   const lock = openStateLock(config.state.path, lockDeps);
-  const connections = new SourceConnections(config, {
-    env: host.env,
-    homeDir: host.homeDir,
-    readFile: (path) => readFile(path, 'utf8'),
-  });
+  const secrets: SecretDeps = { env: host.env, homeDir: host.homeDir, readFile: (path) => readFile(path, 'utf8') };
+  const connections = new SourceConnections(config, secrets);
   const destinations = new Destinations(config, (name, what) => onEvent({ kind: 'waiting', address: name, what }));
   const world = { connections, destinations };
+  const alerts = new AlertSender({
+    config,
+    clock,
+    secrets,
+    onFailure: (hook, { kind }, error) => onEvent({ kind: 'alert_failed', hook, alert: kind, error: toPlain(error) }),
+  });
+  const lagMemory = openLagMemory(config.state.path, lockDeps.newToken);
+  const guard = new LagGuard({
+    config,
+    clock,
+    host: host.name,
+    stateFile,
+    stateLock: lock,
+    memory: lagMemory,
+    connectionOf: (source, state) => connectionOf(config, source, state),
+    connect: (name, signal) => connections.open(name, 'guard', signal, STATEMENT_TIMEOUT_MS),
+    alert: (event) => alerts.send(event),
+    onEvent,
+  });
+
+  /** A guard that cannot look keeps nobody from syncing, which is what frees the WAL. */
+  const lookAtLag = async (source: string, state: SourceState, signal: AbortSignal): Promise<LagReport> => {
+    try {
+      return await guard.check(source, signal, true);
+    } catch {
+      signal.throwIfAborted();
+      return { lag: null, halted: guard.haltOf(source, state) };
+    }
+  };
 
   const locked = <T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> =>
     withLock(lock, { waitMs: LOCK_WAIT_MS, signal }, work);
@@ -104,8 +136,12 @@ export function createEngine(deps: EngineDeps): Engine {
             if (sourceState === undefined || settings === undefined) {
               return leftTheFile(source, config.file);
             }
+            const startedMs = clock.monotonicMs();
+            const { lag, halted } = await lookAtLag(source, sourceState, signal);
+            const facts = lag === null ? null : lagFacts(lag);
+            if (halted !== null) return { ...stopped(source, halted, clock.monotonicMs() - startedMs), lag: facts };
             used.add(sourceState.destination);
-            return syncSource(
+            const run = await syncSource(
               {
                 source,
                 connection: settings.connection,
@@ -117,6 +153,9 @@ export function createEngine(deps: EngineDeps): Engine {
               { connections, destination: await destinations.get(sourceState.destination), clock, onEvent },
               signal,
             );
+            // The guard may have pulled the slot from under it; then that is the reason, whatever it noticed of it.
+            const since = guard.haltOf(source, (await stateFile.read())?.sources[source]);
+            return { ...run, error: since === null ? run.error : toPlain(since), lag: facts };
           }),
         );
         await destinations.releaseAll();
@@ -134,7 +173,7 @@ export function createEngine(deps: EngineDeps): Engine {
       const held = await lock.status();
       return {
         state: state === null ? null : { lineage: state.lineage, serial: state.serial },
-        sources: await sourceStatuses(config, state, world, signal),
+        sources: await sourceStatuses(config, state, { ...world, clock, lagMemory }, signal),
         lock:
           held === null || held.dead
             ? null
@@ -148,7 +187,7 @@ export function createEngine(deps: EngineDeps): Engine {
         const tables = addresses.flatMap((address) => tablesAt(state, address));
         let next = state;
         for (const { source, key } of tables) next = raiseGeneration(next, source, key, reason);
-        await stateFile.write(next, state);
+        await writeBesideGuard(stateFile, next, state);
         return tables.map(({ source, key }) => `${source}:${key}`);
       }),
 
@@ -168,7 +207,34 @@ export function createEngine(deps: EngineDeps): Engine {
       return queryDestination(config, destination, sql);
     },
 
-    close: () => destinations.close(),
+    guard: ({ everyMs }, signal) => guard.watch(everyMs, signal),
+
+    halts: async () => {
+      const sources = Object.entries((await stateFile.read())?.sources ?? {});
+      return new Map(
+        sources.flatMap(([name, source]) => {
+          const halted = guard.haltOf(name, source);
+          return halted === null ? [] : [[name, toPlain(halted)] as const];
+        }),
+      );
+    },
+
+    alertErrored: (source, error) =>
+      guard.tell({
+        kind: 'source_errored',
+        source,
+        slot: null,
+        message: `source "${source}" has stopped: ${error.message}`,
+        hint: error.hint ?? null,
+        error,
+        lag: null,
+      }),
+
+    close: async () => {
+      await alerts.close();
+      await guard.close();
+      await destinations.close();
+    },
   };
 }
 
@@ -180,7 +246,21 @@ function leftTheFile(source: string, file: string): SourceRun {
     message: `source "${source}" was applied but is no longer in ${file}`,
     hint: 'run: sluice apply (removes it)',
   };
-  return { source, transactions: 0, changes: 0, confirmedLsn: null, durationMs: 0, error, tables: [] };
+  return { source, transactions: 0, changes: 0, confirmedLsn: null, durationMs: 0, error, lag: null, tables: [] };
+}
+
+/** Not even tried. */
+function stopped(source: string, error: SluiceError, durationMs: number): SourceRun {
+  return {
+    source,
+    transactions: 0,
+    changes: 0,
+    confirmedLsn: null,
+    durationMs,
+    error: toPlain(error),
+    lag: null,
+    tables: [],
+  };
 }
 
 function chosenSources(state: StateDocument, request: SyncRequest): { source: string; only: string | null }[] {

@@ -1,12 +1,16 @@
 import type { Config } from '../config/config.js';
 import type { DestinationFacts, TableFacts } from '../destination/facts.js';
 import { asSluiceError, type PlainError, toPlain } from '../error/sluice-error.js';
+import { haltError, lagError } from '../guard/lag-error.js';
+import type { LagMemory, RememberedLag } from '../guard/lag-memory.js';
+import { readWalLag } from '../guard/read-wal-lag.js';
+import { judgeLag, type LagSample, lagFacts, lagSettings, type WalLag } from '../guard/wal-lag.js';
 import { formatSchedule } from '../planner/schedule.js';
 import type { ObservedSlot } from '../source/catalog-model.js';
 import { readSlot } from '../source/slot.js';
 import type { SourceState, StateDocument, TableState } from '../state/state.js';
 import type { Destinations } from './destinations.js';
-import type { SourceStatus, TableStatus } from './engine.js';
+import type { Clock, SourceStatus, TableStatus } from './engine.js';
 import { connectionOf, type SourceConnections } from './source-connections.js';
 
 /** A status that is asked for while somebody writes the file need not wait for the end of a batch. */
@@ -16,7 +20,12 @@ const BUSY_WAIT_MS = 2_000;
 export async function sourceStatuses(
   config: Config,
   state: StateDocument | null,
-  deps: { readonly connections: SourceConnections; readonly destinations: Destinations },
+  deps: {
+    readonly connections: SourceConnections;
+    readonly destinations: Destinations;
+    readonly clock: Clock;
+    readonly lagMemory: LagMemory;
+  },
   signal: AbortSignal,
 ): Promise<SourceStatus[]> {
   const facts = new Map<string, DestinationFacts>();
@@ -31,11 +40,14 @@ export async function sourceStatuses(
       troubles.set(name, toPlain(asSluiceError(error)));
     }
   }
+  const looks = await deps.lagMemory.read();
   return Promise.all(
     Object.entries(state?.sources ?? {}).map(async ([name, source]) => {
       const destination = facts.get(source.destination) ?? null;
       const connection = connectionOf(config, name, source);
-      const { slot, unreachable } = await askSlot(source, connection, deps.connections, signal);
+      const { slot, sample, unreachable } = await askSlot(source, connection, deps, signal);
+      const look = sameSlot(looks[name], source.slot) ? looks[name] : undefined;
+      const lag = sample === null ? null : judgeLag(sample, look?.past ?? null, lagSettings(config.sources[name]));
       const stream = destination?.streams.find((s) => s.source === name) ?? null;
       return {
         source: name,
@@ -52,7 +64,9 @@ export async function sourceStatuses(
                 retainedWalBytes: slot?.retainedWalBytes ?? null,
                 unconfirmedWalBytes: slot?.unconfirmedWalBytes ?? null,
                 confirmedLsn: stream?.confirmedLsn ?? source.slot.created_lsn,
+                lag: lag === null ? null : lagFacts(lag),
               },
+        errored: erroredBy(name, source, lag, look?.dropError ?? null),
         unreachable,
         destinationTrouble: troubles.get(source.destination) ?? null,
         tables: Object.entries(source.tables)
@@ -70,18 +84,38 @@ export async function sourceStatuses(
 async function askSlot(
   source: SourceState,
   connection: string | null,
-  connections: SourceConnections,
+  deps: { readonly connections: SourceConnections; readonly clock: Clock },
   signal: AbortSignal,
-): Promise<{ slot: ObservedSlot | null; unreachable: PlainError | null }> {
+): Promise<{ slot: ObservedSlot | null; sample: LagSample | null; unreachable: PlainError | null }> {
   const name = source.slot?.name;
-  if (connection === null || name === undefined) return { slot: null, unreachable: null };
+  if (connection === null || name === undefined) return { slot: null, sample: null, unreachable: null };
   try {
-    const slot = await connections.with(connection, 'status', signal, (db) => readSlot(db, name, signal));
-    return { slot, unreachable: null };
+    return await deps.connections.with(connection, 'status', signal, async (db) => {
+      const slot = await readSlot(db, name, signal);
+      const sample = await readWalLag(db, name, deps.clock.now().toISOString(), signal);
+      return { slot, sample, unreachable: null };
+    });
   } catch (error) {
     signal.throwIfAborted();
-    return { slot: null, unreachable: toPlain(asSluiceError(error)) };
+    return { slot: null, sample: null, unreachable: toPlain(asSluiceError(error)) };
   }
+}
+
+/** What the guard has against a source; a slot that it could not drop is worse than one that only holds back much. */
+function erroredBy(
+  name: string,
+  source: SourceState,
+  lag: WalLag | null,
+  dropError: PlainError | null,
+): PlainError | null {
+  if (source.halted !== null) return toPlain(haltError(name, source.halted));
+  const error = source.slot === null || lag === null ? null : lagError(name, source.slot.name, lag);
+  if (error === null) return null;
+  return { ...toPlain(error), ...(dropError === null ? {} : { cause: dropError.message }) };
+}
+
+function sameSlot(look: RememberedLag | undefined, slot: SourceState['slot']): boolean {
+  return look !== undefined && look.slot.name === slot?.name && look.slot.created_lsn === slot.created_lsn;
 }
 
 function tableStatus(

@@ -54,6 +54,7 @@ class SourceSync {
       confirmedLsn: stream === null ? null : formatLsn(stream.confirmed),
       durationMs: deps.clock.monotonicMs() - startedMs,
       error,
+      lag: null,
       tables: [...this.#run.tables, ...streamRuns(stream)],
     };
   }

@@ -201,6 +201,7 @@ function configOf(c: Case): Config {
     connections: { shop_db: connection },
     destinations: {},
     sources: { shop: source },
+    alerts: [],
     moved: [],
   };
 }

@@ -78,9 +78,11 @@ function planKnownSlot(input: SlotInput, address: string): SlotPlan {
       blockers: createBlockers(address, input, observed, old.name),
     };
   }
-  const consented = source.cdc.onSlotLost === 'resync';
+  // What the guard dropped would grow again: only a person may say that it is made anew.
+  const halted = state?.halted == null ? null : `the guard dropped slot ${name}, as it held back too much WAL`;
+  const consented = source.cdc.onSlotLost === 'resync' && halted === null;
   if (observed === null) {
-    const gap = { cause: `slot ${name} is gone from the server`, consented };
+    const gap = { cause: halted ?? `slot ${name} is gone from the server`, consented };
     return {
       ...none,
       make: [createChange(input, gap.cause)],
@@ -90,7 +92,7 @@ function planKnownSlot(input: SlotInput, address: string): SlotPlan {
   }
   const foreign = foreignSlot(address, observed, catalog.server);
   if (foreign !== null) return { ...none, kept: true, blockers: [foreign] };
-  const lost = lostReason(observed);
+  const lost = halted ?? lostReason(observed);
   const cause = lost ?? input.fresh;
   if (cause === null) return { ...none, kept: true };
   const gap = { cause, consented: lost !== null && consented };
