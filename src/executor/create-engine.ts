@@ -154,7 +154,8 @@ export function createEngine(deps: EngineDeps): Engine {
               signal,
             );
             // The guard may have pulled the slot from under it; then that is the reason, whatever it noticed of it.
-            const since = guard.haltOf(source, (await stateFile.read())?.sources[source]);
+            const after = await stateFile.read().catch(() => state);
+            const since = guard.haltOf(source, after?.sources[source]);
             return { ...run, error: since === null ? run.error : toPlain(since), lag: facts };
           }),
         );

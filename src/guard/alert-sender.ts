@@ -43,16 +43,21 @@ export class AlertSender {
     }
   }
 
+  /** Ends when everything sent so far was delivered or given up. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#pending);
+  }
+
   /** Waits for deliveries under way, for {@link CLOSE_MS} at most. */
   async close(): Promise<void> {
     if (this.#pending.size > 0) {
       const done = new AbortController();
       const late = this.#deps.clock.sleep(CLOSE_MS, done.signal).catch(() => undefined);
-      await Promise.race([Promise.all(this.#pending), late]);
+      await Promise.race([this.settled(), late]);
       done.abort();
     }
     this.#closed.abort();
-    await Promise.all(this.#pending);
+    await this.settled();
   }
 
   async #deliver(hook: AlertHook, event: AlertEvent): Promise<void> {

@@ -38,8 +38,8 @@ const END_READER_SQL = `
 /**
  * Drops a slot that holds back too much WAL and looks whether it is gone. A reader of ours is ended first.
  * @param atLeastBytes what it has to hold back still
- * @returns kept: it was not, as it holds back less by now or is another one than it was
- * @throws SluiceError SLOT_IN_USE when somebody else reads from it, SYSTEM_CHANGED, PRIVILEGE_MISSING
+ * @returns kept: it was not, as it holds back less by now (a new one of that name, too) or is gone already
+ * @throws SluiceError SLOT_IN_USE when somebody else reads from it, SLOT_OCCUPIED, SYSTEM_CHANGED, PRIVILEGE_MISSING
  */
 export async function dropOverdueSlot(
   connection: SourceConnection,
@@ -64,8 +64,9 @@ export async function dropOverdueSlot(
   for (;;) {
     try {
       const dropped = await connection.query(DROP_SQL, [slot, known.atLeastBytes], signal);
-      if (dropped.length === 0) return 'kept';
-      break;
+      if (dropped.length > 0) break;
+      await refuseForeign(connection, slot, server.database, signal);
+      return 'kept';
     } catch (error) {
       if (sqlState(error) !== OBJECT_IN_USE) throw error;
       const ended = await connection.query<{ pid: number; told: boolean }>(END_READER_SQL, [slot], signal);
@@ -78,6 +79,22 @@ export async function dropOverdueSlot(
   }
   if ((await readSlot(connection, slot, signal)) === null) return 'dropped';
   throw new SluiceError({ code: 'SLOT_IN_USE', message: `slot "${slot}" is still there after it was dropped` });
+}
+
+/** @throws SluiceError SLOT_OCCUPIED when the slot of that name is none that Sluice makes */
+async function refuseForeign(
+  connection: SourceConnection,
+  slot: string,
+  database: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const found = await readSlot(connection, slot, signal);
+  if (found === null || (found.plugin === 'pgoutput' && found.database === database)) return;
+  throw new SluiceError({
+    code: 'SLOT_OCCUPIED',
+    message: `slot "${slot}" is not the one that was made (plugin ${found.plugin}, database ${found.database}), so it is not ours to drop`,
+    hint: 'if nobody needs it, drop it by hand; else set another name under cdc.slot',
+  });
 }
 
 function inUse(slot: string, holder: number | null, cause: unknown): SluiceError {

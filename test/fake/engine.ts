@@ -130,6 +130,8 @@ export interface FakeAnswers {
   readonly sync?: (request: SyncRequest, signal: AbortSignal, deps: EngineDeps) => Promise<SyncReport> | SyncReport;
   readonly status?: () => Promise<StatusReport> | StatusReport;
   readonly doctor?: () => readonly Finding[];
+  /** Called when the guard starts. */
+  readonly guard?: (everyMs: number) => void;
   readonly halts?: () => ReadonlyMap<string, PlainError>;
 }
 
@@ -201,7 +203,8 @@ export class FakeEngine implements Engine {
   }
 
   /** Looks at nothing; the guard's own tests have a server. */
-  async guard(_options: { readonly everyMs: number }, signal: AbortSignal): Promise<void> {
+  async guard({ everyMs }: { readonly everyMs: number }, signal: AbortSignal): Promise<void> {
+    this.answers.guard?.(everyMs);
     if (signal.aborted) return;
     await new Promise<void>((resolve) => {
       signal.addEventListener('abort', () => resolve(), { once: true });
