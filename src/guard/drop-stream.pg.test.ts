@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { writeWal } from '../../test/guard/guard-fixture.js';
 import { startPostgres, type TestPostgres } from '../../test/postgres/server.js';
 import { realClock } from '../cli/real-clock.js';
 import { connectSource, type SourceConnection } from '../source/connect.js';
@@ -37,10 +38,7 @@ afterAll(async () => {
 
 const make = (name: string, plugin = 'pgoutput', database = 'postgres') =>
   postgres.query('select pg_create_logical_replication_slot($1, $2)', [name, plugin], database);
-const writeWal = () =>
-  postgres.query(
-    "select count(pg_logical_emit_message(false, 'x', repeat('x', 1024 * 1024))) from generate_series(1, 3)",
-  );
+const writeLag = () => writeWal(postgres, 3, 'postgres');
 const drop = (slot: string, atLeastBytes: number, systemIdentifier: string | null = null) =>
   dropOverdueSlot(connection, slot, { systemIdentifier, atLeastBytes }, realClock, never);
 const exists = async (slot: string): Promise<boolean> =>
@@ -51,7 +49,7 @@ test('reads what a slot holds back, and what the server keeps', async () => {
   const before = await readWalLag(connection, 'reading', 'now', never);
   expect(before).toMatchObject({ at: 'now', exists: true, walStatus: 'reserved', keepSizeBytes: 512 * MIB });
   expect(before.retainedBytes).toBeLessThan(MIB);
-  await writeWal();
+  await writeLag();
   const after = await readWalLag(connection, 'reading', 'later', never);
   expect(after.retainedBytes).toBeGreaterThan(3 * MIB);
   expect(after.unconfirmedBytes).toBeGreaterThan(3 * MIB);
@@ -69,7 +67,7 @@ test('reads what a slot holds back, and what the server keeps', async () => {
 
 test('drops what holds back as much', async () => {
   await make('overdue');
-  await writeWal();
+  await writeLag();
   expect(await drop('overdue', 2 * MIB)).toBe('dropped');
   expect(await exists('overdue')).toBe(false);
   expect(await drop('overdue', 2 * MIB), 'there is none any more').toBe('kept');
@@ -86,7 +84,7 @@ test.each<{ name: string; plugin?: string; database?: string }>([
   { name: 'one of another database', database: 'other' },
 ])('refuses $name', async ({ plugin, database }) => {
   await make('foreign', plugin, database);
-  await writeWal();
+  await writeLag();
   await expect(drop('foreign', 2 * MIB)).rejects.toMatchObject({ code: 'SLOT_OCCUPIED' });
   expect(await exists('foreign')).toBe(true);
   await postgres.query("select pg_drop_replication_slot('foreign')");
@@ -94,7 +92,7 @@ test.each<{ name: string; plugin?: string; database?: string }>([
 
 test('refuses another cluster', async () => {
   await make('elsewhere');
-  await writeWal();
+  await writeLag();
   await expect(drop('elsewhere', 2 * MIB, '42')).rejects.toMatchObject({ code: 'SYSTEM_CHANGED' });
   expect(await exists('elsewhere')).toBe(true);
 });

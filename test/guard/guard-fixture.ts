@@ -19,13 +19,14 @@ export async function until(what: string, check: () => boolean | Promise<boolean
   }
 }
 
-/** Writes so much WAL that belongs to no table. */
+/** Writes so much WAL that belongs to no table; the commit at the end flushes it. */
 export async function writeWal(postgres: TestPostgres, mib: number, database: string): Promise<void> {
   await postgres.query(
     `select count(pg_logical_emit_message(false, 'test', repeat('x', 1024 * 1024))) from generate_series(1, ${mib})`,
     [],
     database,
   );
+  await postgres.query("select pg_logical_emit_message(true, 'test', 'end')", [], database);
 }
 
 export async function slotNames(postgres: TestPostgres): Promise<readonly string[]> {
