@@ -29,6 +29,10 @@ export interface FixtureOptions {
   readonly destination?: Readonly<Record<string, unknown>>;
   /** More sources beside `shop`, as they stand in the file; their connection is `db`. */
   readonly moreSources?: Readonly<Record<string, unknown>>;
+  /** Other sections of the file, such as `alerts`. */
+  readonly more?: Readonly<Record<string, unknown>>;
+  /** Over the settings of the source's connection. */
+  readonly connection?: Readonly<Record<string, unknown>>;
   /** Instead of the machine's. */
   readonly clock?: Clock;
 }
@@ -81,7 +85,7 @@ export class EngineFixture {
 
   /** Writes the file anew; the next use of the engine loads it. */
   async configure(tables: Readonly<Record<string, TableSettings>>): Promise<void> {
-    const { postgres, database, cdc, destination, moreSources } = this.#options;
+    const { postgres, database, cdc, connection, destination, more, moreSources } = this.#options;
     await this.close();
     this.#tables = tables;
     const config = {
@@ -94,6 +98,7 @@ export class EngineFixture {
           user: postgres.user,
           password: { env: PASSWORD_VARIABLE },
           tls: { mode: 'disable' },
+          ...connection,
         },
       },
       destinations: { warehouse: { type: 'duckdb', path: 'warehouse.duckdb', ...destination } },
@@ -101,6 +106,7 @@ export class EngineFixture {
         [SOURCE]: { connection: 'db', destination: 'warehouse', ...(cdc === undefined ? {} : { cdc }), tables },
         ...moreSources,
       },
+      ...more,
     };
     await writeFile(this.configFile, stringify(config));
   }

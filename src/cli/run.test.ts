@@ -128,6 +128,7 @@ describe('exit codes', () => {
     drift: [],
     newColumns: [],
     durationMs: 4,
+    lag: null,
     error: null,
     tables: [],
   };

@@ -135,6 +135,35 @@ export interface SourceConfig {
   readonly tables: readonly TableEntry[];
 }
 
+export const ALERT_KINDS = [
+  'lag_warning',
+  'lag_critical',
+  'lag_cleared',
+  'slot_dropped',
+  'slot_drop_failed',
+  'source_errored',
+  'guard_blind',
+  'guard_recovered',
+] as const;
+export type AlertKind = (typeof ALERT_KINDS)[number];
+
+/** An entry of `alerts:`; `on` lists the events that it wants. */
+export type AlertHook =
+  | {
+      readonly type: 'webhook';
+      readonly url: SecretReference;
+      readonly headers: Readonly<Record<string, SecretReference>>;
+      readonly timeoutMs: number;
+      readonly on: readonly AlertKind[];
+    }
+  | {
+      readonly type: 'command';
+      /** The program as written (a path starts at the config file) and its arguments. */
+      readonly command: readonly [string, ...string[]];
+      readonly timeoutMs: number;
+      readonly on: readonly AlertKind[];
+    };
+
 export interface Config {
   /** Absolute path of the file. */
   readonly file: string;
@@ -148,5 +177,6 @@ export interface Config {
   readonly connections: Readonly<Record<string, ConnectionConfig>>;
   readonly destinations: Readonly<Record<string, DestinationConfig>>;
   readonly sources: Readonly<Record<string, SourceConfig>>;
+  readonly alerts: readonly AlertHook[];
   readonly moved: readonly { readonly from: string; readonly to: string }[];
 }

@@ -83,13 +83,14 @@ test('the smallest file has every default', () => {
           slot: 'sluice_shop',
           transport: 'scheduled',
           flush: { everyMs: 10_000, rows: 100_000 },
-          lag: { warningMb: 1024, criticalMb: 10_240, onCritical: 'alert' },
+          lag: { warningMb: 1024, criticalMb: 10_240, onCritical: 'drop_slot' },
           onSlotLost: 'manual',
           heartbeat: true,
         },
         tables: [{ key: 'public.users', pattern: null, schema: 'public', name: 'users', table: DEFAULT_TABLE }],
       },
     },
+    alerts: [],
     moved: [],
   });
   expect(problemsOf(withParts({}))).toBe('');

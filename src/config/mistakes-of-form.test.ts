@@ -219,10 +219,10 @@ const MISTAKES: readonly {
   },
   {
     name: 'an unknown section',
-    parts: { more: 'alerts: {}' },
+    parts: { more: 'pipelines: {}' },
     expected: [
-      'sources.yaml:12:1  alerts  unknown key; known: version, state, connections, destinations, daemon, sources, moved',
-      '    alerts: {}',
+      'sources.yaml:12:1  pipelines  unknown key; known: version, state, connections, destinations, daemon, sources, alerts, moved',
+      '    pipelines: {}',
       '    ^',
     ],
   },

@@ -68,7 +68,8 @@ export class DaemonLoop {
 
   private async applyAllowed(plan: Plan, signal: AbortSignal): Promise<void> {
     const { engine, log } = this.deps;
-    const decision = autoApply(plan, engine.config.daemon.autoApply);
+    const halted = new Set((await engine.halts()).keys());
+    const decision = autoApply(plan, engine.config.daemon.autoApply, halted);
     switch (decision.kind) {
       case 'nothing':
         log.info({}, 'no changes to apply');
@@ -173,11 +174,14 @@ export class DaemonLoop {
   }
 
   private async hold(source: string, error: PlainError, signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.deps;
-    const hold = holdAfter(this.holds.get(source), error.code, clock.now());
+    const { clock, engine, log } = this.deps;
+    const before = this.holds.get(source);
+    const hold = holdAfter(before, error.code, clock.now());
     this.holds.set(source, hold);
     if (hold.kind === 'stopped') {
       this.stoppedAtSerial = await this.stateSerial(signal);
+      // Of a slot that it dropped the guard itself has told.
+      if (error.code !== 'WAL_LAG_CRITICAL' && before?.code !== error.code) engine.alertErrored(source, error);
       log.error(
         { source, error },
         'source stopped until somebody mends it (sluice apply, sluice resync) or the daemon restarts',

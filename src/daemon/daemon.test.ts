@@ -40,6 +40,7 @@ function sourceRun(source: string, error: PlainError | null): SourceRun {
     confirmedLsn: null,
     durationMs: 1,
     error,
+    lag: null,
     tables: [],
     drift: [],
     newColumns: [],
@@ -47,7 +48,12 @@ function sourceRun(source: string, error: PlainError | null): SourceRun {
 }
 
 /** Runs the daemon until it has synced so often, each call noted with the second at which it came. */
-async function runFor(syncs: number, config: Config, answers: FakeAnswers = {}) {
+async function runFor(
+  syncs: number,
+  config: Config,
+  answers: FakeAnswers = {},
+  onGuard: FakeAnswers['guard'] = () => {},
+) {
   const clock = new FakeClock();
   const log = new CollectedLog();
   const controller = new AbortController();
@@ -64,6 +70,7 @@ async function runFor(syncs: number, config: Config, answers: FakeAnswers = {}) 
       createEngine: async (deps) => {
         engine = new FakeEngine(deps, {
           ...answers,
+          guard: onGuard,
           sync: async (request, signal, engineDeps) => {
             timeline.push(`${(clock.monotonicMs() - startMs) / 1_000} s ${request.address ?? 'all'}`);
             left -= 1;
@@ -154,6 +161,17 @@ describe('trouble', () => {
     expect(log).toContain('info the state has changed, trying stopped sources again');
   });
 
+  test('who is to be alerted hears of a stopped source once, and of a dropped slot by the guard', async () => {
+    const errors: Record<string, PlainError> = {
+      shop: { code: 'SLOT_LOST', message: 'the slot is gone' },
+      crm: { code: 'WAL_LAG_CRITICAL', message: 'the guard dropped the slot' },
+    };
+    const { calls } = await runFor(3, fakeConfig({ shop: [TEN_SECONDS], crm: [TEN_SECONDS], well: [TEN_SECONDS] }), {
+      sync: () => ({ ok: false, sources: Object.entries(errors).map(([name, error]) => sourceRun(name, error)) }),
+    });
+    expect(calls.filter((call) => call.startsWith('alertErrored'))).toEqual(['alertErrored shop SLOT_LOST']);
+  });
+
   test('an error of the whole sync holds all sources', async () => {
     let calls = 0;
     const { timeline, log } = await runFor(2, fakeConfig({ shop: [TEN_SECONDS] }), {
@@ -172,6 +190,16 @@ describe('auto_apply', () => {
   test('applies additive changes at its start', async () => {
     const { calls } = await runFor(1, fakeConfig({ shop: [TEN_SECONDS] }), { plan: () => fakePlan([fakeChange()]) });
     expect(calls).toEqual(['plan', 'apply plan-1', 'sync all', 'close']);
+  });
+
+  test('a source whose slot the guard dropped waits for a person, also where everything may be applied', async () => {
+    const config = fakeConfig({ shop: [TEN_SECONDS] }, { daemon: { http: null, autoApply: 'all' } });
+    const { calls, log } = await runFor(1, config, {
+      plan: () => fakePlan([fakeChange()]),
+      halts: () => new Map([['shop', { code: 'WAL_LAG_CRITICAL', message: 'dropped' }]]),
+    });
+    expect(calls).toEqual(['plan', 'sync all', 'close']);
+    expect(log).toContain('warn changes wait for sluice apply');
   });
 
   test('destructive changes wait and are logged once', async () => {
@@ -200,6 +228,27 @@ describe('auto_apply', () => {
     });
     expect(calls).toEqual(['plan', 'apply plan-1', 'sync all', 'plan', 'apply plan-1', 'sync all', 'close']);
     expect(log.filter((line) => line === 'error the config could not be applied')).toHaveLength(1);
+  });
+});
+
+describe('the guard', () => {
+  test('looks every 15 seconds, beside a sync that hangs, until the stop', async () => {
+    const looks: number[] = [];
+    const { log } = await runFor(
+      1,
+      fakeConfig({ shop: [TEN_SECONDS] }),
+      { sync: () => new Promise(() => undefined) },
+      (everyMs) => looks.push(everyMs),
+    );
+    expect(looks).toEqual([15_000]);
+    expect(log.at(-1)).toContain('stopped before the work under way had ended');
+  });
+
+  test('a fault of the guard ends the daemon: nothing runs unwatched', async () => {
+    const running = runFor(5, fakeConfig({ shop: [TEN_SECONDS] }), {}, () => {
+      throw new Error('a fault');
+    });
+    await expect(running).rejects.toThrow('a fault');
   });
 });
 

@@ -108,6 +108,8 @@ export const ERROR_CODES = {
    * lost nothing is recognised and streaming goes on.
    */
   TIMELINE_CHANGED: { exit: 1, retry: STOP },
+  /** The slot held back more WAL than `cdc.lag.critical_mb` allows. Where the guard dropped it, plan and apply make a new one and load the tables anew. */
+  WAL_LAG_CRITICAL: { exit: 1, retry: STOP },
   /** The connection now reaches another database cluster, or another database, than the one the state was made with. */
   SYSTEM_CHANGED: { exit: 1, retry: STOP },
   /** A slot of that name exists which this state did not make. Drop it, or set another name under cdc.slot. */
@@ -166,6 +168,8 @@ export const ERROR_CODES = {
   VERIFY_DIFFERENCES: { exit: 1, retry: STOP },
   /** The table cannot be compared now: it waits for a load (a TRUNCATE came, say), or it is disabled. Sync it first. */
   VERIFY_NOT_READY: { exit: 75, retry: SOON },
+  /** An alert could not be delivered: the webhook or the command of `alerts:` failed. What it was about stands in the log. */
+  ALERT_FAILED: { exit: 1, retry: SOON },
   /** Something did not end within its deadline. */
   TIMEOUT: { exit: 75, retry: SOON },
   /** The work was cancelled by a signal or by the caller. */

@@ -14,6 +14,7 @@ import { changePublication, dropPublication } from '../source/publication.js';
 import { readServer } from '../source/server.js';
 import { createSlot, currentWalFlushLsn, dropSlot, readSlot } from '../source/slot.js';
 import { emptyState, type SourceIdentity, withPendingSlot } from '../state/edit.js';
+import { writeBesideGuard } from '../state/halt.js';
 import type { StateDocument, TableState } from '../state/state.js';
 import type { StateFile } from '../state/state-file.js';
 import type { Destinations } from './destinations.js';
@@ -64,7 +65,7 @@ export async function applyPlan(plan: Plan, deps: ApplyDeps, signal: AbortSignal
         const work = works.get(source) ?? new SourceWork(source, deps, signal);
         works.set(source, work);
         const record = async (next: StateDocument): Promise<void> => {
-          expected = await deps.stateFile.write(next, expected);
+          expected = await writeBesideGuard(deps.stateFile, next, expected);
           state = expected;
         };
         const context =

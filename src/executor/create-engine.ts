@@ -1,14 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import type { SourceConfig } from '../config/config.js';
+import type { SecretDeps } from '../config/secret.js';
 import { entryOf, parseTableKey } from '../config/table-key.js';
 import { asSluiceError, type PlainError, SluiceError, toPlain } from '../error/sluice-error.js';
+import { AlertSender } from '../guard/alert-sender.js';
 import { runDoctor } from '../guard/doctor.js';
+import { LagGuard, type LagReport, STATEMENT_TIMEOUT_MS } from '../guard/lag-guard.js';
+import { openLagMemory } from '../guard/lag-memory.js';
 import { withPreflight } from '../guard/preflight.js';
+import { lagFacts } from '../guard/wal-lag.js';
 import type { Plan } from '../planner/change.js';
 import { planChanges } from '../planner/plan.js';
 import { setupSql } from '../source/setup-sql.js';
 import { raiseGeneration } from '../state/edit.js';
+import { writeBesideGuard } from '../state/halt.js';
 import { openStateLock, withLock } from '../state/lock.js';
 import { systemProcesses } from '../state/process-table.js';
 import type { SourceState, StateDocument } from '../state/state.js';
@@ -17,7 +23,7 @@ import { applyPlan } from './apply-plan.js';
 import { Destinations } from './destinations.js';
 import type { Engine, EngineDeps, EngineEvent, SourceRun, TableVerdict } from './engine.js';
 import { observe } from './observe.js';
-import { SourceConnections } from './source-connections.js';
+import { connectionOf, SourceConnections } from './source-connections.js';
 import { sourceStatuses } from './status.js';
 import { syncSource } from './sync-source.js';
 import { notCompared, verifySource } from './verify-source.js';
@@ -38,13 +44,39 @@ export function createEngine(deps: EngineDeps): Engine {
   };
   const stateFile = openStateFile(config.state.path, lockDeps);
   const lock = openStateLock(config.state.path, lockDeps);
-  const connections = new SourceConnections(config, {
-    env: host.env,
-    homeDir: host.homeDir,
-    readFile: (path) => readFile(path, 'utf8'),
-  });
+  const secrets: SecretDeps = { env: host.env, homeDir: host.homeDir, readFile: (path) => readFile(path, 'utf8') };
+  const connections = new SourceConnections(config, secrets);
   const destinations = new Destinations(config, (name, what) => onEvent({ kind: 'waiting', address: name, what }));
   const world = { connections, destinations };
+  const alerts = new AlertSender({
+    config,
+    clock,
+    secrets,
+    onFailure: (hook, { kind }, error) => onEvent({ kind: 'alert_failed', hook, alert: kind, error: toPlain(error) }),
+  });
+  const lagMemory = openLagMemory(config.state.path, lockDeps.newToken);
+  const guard = new LagGuard({
+    config,
+    clock,
+    host: host.name,
+    stateFile,
+    stateLock: lock,
+    memory: lagMemory,
+    connectionOf: (source, state) => connectionOf(config, source, state),
+    connect: (name, signal) => connections.open(name, 'guard', signal, STATEMENT_TIMEOUT_MS),
+    alert: (event) => alerts.send(event),
+    onEvent,
+  });
+
+  /** A guard that cannot look keeps nobody from syncing, which is what frees the WAL. */
+  const lookAtLag = async (source: string, state: SourceState, signal: AbortSignal): Promise<LagReport> => {
+    try {
+      return await guard.check(source, signal, true);
+    } catch {
+      signal.throwIfAborted();
+      return { lag: null, halted: guard.haltOf(source, state) };
+    }
+  };
 
   // A sync comes round every few minutes, and what it notices of a server rarely changes.
   const noticed = new Set<string>();
@@ -118,10 +150,16 @@ export function createEngine(deps: EngineDeps): Engine {
             const sourceState = state.sources[source];
             const settings = config.sources[source];
             if (sourceState === undefined || settings === undefined) {
-              return stoppedSource(source, leftTheFile(source, config.file));
+              return stoppedSource(source, leftTheFile(source, config.file), 0);
+            }
+            const startedMs = clock.monotonicMs();
+            const { lag, halted } = await lookAtLag(source, sourceState, signal);
+            const facts = lag === null ? null : lagFacts(lag);
+            if (halted !== null) {
+              return { ...stoppedSource(source, toPlain(halted), clock.monotonicMs() - startedMs), lag: facts };
             }
             used.add(sourceState.destination);
-            return syncSource(
+            const run = await syncSource(
               {
                 source,
                 connection: settings.connection,
@@ -140,6 +178,10 @@ export function createEngine(deps: EngineDeps): Engine {
               },
               signal,
             );
+            // The guard may have pulled the slot from under it; then that is the reason, whatever it noticed of it.
+            const after = await stateFile.read().catch(() => state);
+            const since = guard.haltOf(source, after?.sources[source]);
+            return { ...run, error: since === null ? run.error : toPlain(since), lag: facts };
           }),
         );
         await destinations.releaseAll();
@@ -198,7 +240,7 @@ export function createEngine(deps: EngineDeps): Engine {
       const held = await lock.status();
       return {
         state: state === null ? null : { lineage: state.lineage, serial: state.serial },
-        sources: await sourceStatuses(config, state, world, signal),
+        sources: await sourceStatuses(config, state, { ...world, clock, lagMemory }, signal),
         lock:
           held === null || held.dead
             ? null
@@ -212,7 +254,7 @@ export function createEngine(deps: EngineDeps): Engine {
         const tables = addresses.flatMap((address) => tablesAt(state, address));
         let next = state;
         for (const { source, key } of tables) next = raiseGeneration(next, source, key, reason);
-        await stateFile.write(next, state);
+        await writeBesideGuard(stateFile, next, state);
         return tables.map(({ source, key }) => `${source}:${key}`);
       }),
 
@@ -234,7 +276,34 @@ export function createEngine(deps: EngineDeps): Engine {
       return queryDestination(config, destination, sql);
     },
 
-    close: () => destinations.close(),
+    guard: ({ everyMs }, signal) => guard.watch(everyMs, signal),
+
+    halts: async () => {
+      const sources = Object.entries((await stateFile.read())?.sources ?? {});
+      return new Map(
+        sources.flatMap(([name, source]) => {
+          const halted = guard.haltOf(name, source);
+          return halted === null ? [] : [[name, toPlain(halted)] as const];
+        }),
+      );
+    },
+
+    alertErrored: (source, error) =>
+      guard.tell({
+        kind: 'source_errored',
+        source,
+        slot: null,
+        message: `source "${source}" has stopped: ${error.message}`,
+        hint: error.hint ?? null,
+        error,
+        lag: null,
+      }),
+
+    close: async () => {
+      await alerts.close();
+      await guard.close();
+      await destinations.close();
+    },
   };
 }
 
@@ -248,14 +317,16 @@ function leftTheFile(source: string, file: string): PlainError {
   };
 }
 
-function stoppedSource(source: string, error: PlainError): SourceRun {
+/** Not even tried. */
+function stoppedSource(source: string, error: PlainError, durationMs: number): SourceRun {
   return {
     source,
     transactions: 0,
     changes: 0,
     confirmedLsn: null,
-    durationMs: 0,
+    durationMs,
     error,
+    lag: null,
     tables: [],
     drift: [],
     newColumns: [],

@@ -1,7 +1,9 @@
-import type { Config } from '../config/config.js';
+import type { AlertKind, Config } from '../config/config.js';
 import type { Comparison } from '../destination/comparison.js';
 import type { PlainError } from '../error/sluice-error.js';
 import type { Finding } from '../guard/finding.js';
+import type { GuardEvent } from '../guard/lag-guard.js';
+import type { LagFacts } from '../guard/wal-lag.js';
 import type { Change, Plan } from '../planner/change.js';
 
 /** Time comes in from outside, so tests own it. */
@@ -47,7 +49,10 @@ export type EngineEvent =
     }
   | { readonly kind: 'waiting'; readonly address: string; readonly what: string }
   | { readonly kind: 'table_failed'; readonly address: string; readonly error: PlainError }
-  | { readonly kind: 'notice'; readonly address: string; readonly message: string };
+  | { readonly kind: 'notice'; readonly address: string; readonly message: string }
+  | GuardEvent
+  /** A hook of `alerts:` that failed for good; the others have the event. */
+  | { readonly kind: 'alert_failed'; readonly hook: string; readonly alert: AlertKind; readonly error: PlainError };
 
 export type ChangeResult =
   | { readonly change: Change; readonly status: 'applied'; readonly durationMs: number }
@@ -76,6 +81,8 @@ export interface SourceRun {
   readonly durationMs: number;
   /** Trouble of the connection, the slot or the destination: the whole source stopped. */
   readonly error: PlainError | null;
+  /** What the slot held back before the sync; null without a slot, or where nobody could look. */
+  readonly lag: LagFacts | null;
   readonly tables: readonly TableRun[];
   /** How tables of the source differ from what was applied, one line each; a plan says what to do about it. */
   readonly drift: readonly string[];
@@ -160,7 +167,11 @@ export interface SourceStatus {
     readonly retainedWalBytes: number | null;
     readonly unconfirmedWalBytes: number | null;
     readonly confirmedLsn: string | null;
+    /** Level, growth and time left; growth is told from what a daemon or an earlier sync saw. Null where nobody could look. */
+    readonly lag: LagFacts | null;
   } | null;
+  /** The slot holds back too much WAL, or was dropped for it, or could not be; null while all is well. */
+  readonly errored: PlainError | null;
   /** Why the server could not be asked; null when it was. */
   readonly unreachable: PlainError | null;
   /** Why the destination could not be asked (a reader holds the file, say); null when it was. */
@@ -219,6 +230,15 @@ export interface Engine {
   setupSql(source: string, signal: AbortSignal): Promise<string>;
   /** Read-only SQL against a DuckDB destination. */
   query(destination: string | null, sql: string, signal: AbortSignal): Promise<QueryResult>;
+  /**
+   * Watches how much WAL the slots hold back until the signal aborts, apart from all that the other calls do and without
+   * the state lock; drops a slot that holds back too much where the config says so.
+   */
+  guard(options: { readonly everyMs: number }, signal: AbortSignal): Promise<void>;
+  /** Sources whose slot the guard dropped, with why: they sync again once a person has applied. */
+  halts(): Promise<ReadonlyMap<string, PlainError>>;
+  /** Tells the hooks of `alerts:` that a source stopped. */
+  alertErrored(source: string, error: PlainError): void;
   /** Stops worker threads and closes files. */
   close(): Promise<void>;
 }

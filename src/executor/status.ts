@@ -1,6 +1,10 @@
 import type { Config } from '../config/config.js';
 import type { DestinationFacts, StreamFacts, TableFacts } from '../destination/facts.js';
 import { asSluiceError, type PlainError, toPlain } from '../error/sluice-error.js';
+import { haltError, lagError } from '../guard/lag-error.js';
+import type { LagMemory, RememberedLag } from '../guard/lag-memory.js';
+import { readWalLag } from '../guard/read-wal-lag.js';
+import { judgeLag, type LagSample, lagFacts, lagSettings, type WalLag } from '../guard/wal-lag.js';
 import { parseLsn } from '../pgoutput/lsn.js';
 import { formatSchedule } from '../planner/schedule.js';
 import { findBreak, type StreamBreak } from '../planner/stream-break.js';
@@ -9,7 +13,7 @@ import { readServer } from '../source/server.js';
 import { readSlots } from '../source/slot.js';
 import type { SourceState, StateDocument, TableState } from '../state/state.js';
 import type { Destinations } from './destinations.js';
-import type { SourceStatus, TableStatus } from './engine.js';
+import type { Clock, SourceStatus, TableStatus } from './engine.js';
 import { connectionOf, type SourceConnections } from './source-connections.js';
 import { checkStream } from './stream-check.js';
 
@@ -20,7 +24,12 @@ const BUSY_WAIT_MS = 2_000;
 export async function sourceStatuses(
   config: Config,
   state: StateDocument | null,
-  deps: { readonly connections: SourceConnections; readonly destinations: Destinations },
+  deps: {
+    readonly connections: SourceConnections;
+    readonly destinations: Destinations;
+    readonly clock: Clock;
+    readonly lagMemory: LagMemory;
+  },
   signal: AbortSignal,
 ): Promise<SourceStatus[]> {
   const facts = new Map<string, DestinationFacts>();
@@ -35,6 +44,7 @@ export async function sourceStatuses(
       troubles.set(name, toPlain(asSluiceError(error)));
     }
   }
+  const looks = await deps.lagMemory.read();
   return Promise.all(
     Object.entries(state?.sources ?? {}).map(async ([name, source]) => {
       const destination = facts.get(source.destination) ?? null;
@@ -48,12 +58,14 @@ export async function sourceStatuses(
           return tableStatus(address, table, tableFacts, destination !== null, stream);
         });
       const live = tables.some((table) => table.method === 'cdc' && table.phase === 'live');
-      const { slot, found, unreachable } = await askSlot(
+      const { slot, found, sample, unreachable } = await askSlot(
         { state: source, stream, live, streamNow: () => streamNow(name, source.destination, deps.destinations) },
         connection,
-        deps.connections,
+        deps,
         signal,
       );
+      const look = sameSlot(looks[name], source.slot) ? looks[name] : undefined;
+      const lag = sample === null ? null : judgeLag(sample, look?.past ?? null, lagSettings(config.sources[name]));
       return {
         source: name,
         connection: connection ?? '',
@@ -71,7 +83,9 @@ export async function sourceStatuses(
                 retainedWalBytes: slot?.retainedWalBytes ?? null,
                 unconfirmedWalBytes: slot?.unconfirmedWalBytes ?? null,
                 confirmedLsn: stream?.confirmedLsn ?? source.slot.created_lsn,
+                lag: lag === null ? null : lagFacts(lag),
               },
+        errored: erroredBy(name, source, lag, look?.dropError ?? null),
         unreachable,
         destinationTrouble: troubles.get(source.destination) ?? null,
         tables: tables.map((table) => marked(table, found)),
@@ -88,28 +102,34 @@ async function askSlot(
     readonly streamNow: () => Promise<StreamFacts | null>;
   },
   connection: string | null,
-  connections: SourceConnections,
+  deps: { readonly connections: SourceConnections; readonly clock: Clock },
   signal: AbortSignal,
-): Promise<{ slot: ObservedSlot | null; found: StreamBreak | null; unreachable: PlainError | null }> {
+): Promise<{
+  slot: ObservedSlot | null;
+  found: StreamBreak | null;
+  sample: LagSample | null;
+  unreachable: PlainError | null;
+}> {
   const { state, live } = source;
   const known = state.slot;
-  if (connection === null || known === null) return { slot: null, found: null, unreachable: null };
+  if (connection === null || known === null) return { slot: null, found: null, sample: null, unreachable: null };
   try {
-    return await connections.with(connection, 'status', signal, async (db) => {
+    return await deps.connections.with(connection, 'status', signal, async (db) => {
       const slots = await readSlots(db, signal);
       const slot = slots.find((each) => each.name === known.name) ?? null;
+      const sample = await readWalLag(db, known.name, deps.clock.now().toISOString(), signal);
       // A sync that runs now may have moved both between the two looks.
       const moved = slot !== null && source.stream !== null && isAhead(slot, source.stream);
       const stream = moved ? await source.streamNow() : source.stream;
       const again = () => readServer(db, signal);
-      const target = await connections.target(connection);
+      const target = await deps.connections.target(connection);
       const { server, history } = await checkStream(await again(), stream, { target, again }, signal);
       const found = findBreak({ slot: known, state, server, slots, stream, history, continues: live });
-      return { slot, found, unreachable: null };
+      return { slot, found, sample, unreachable: null };
     });
   } catch (error) {
     signal.throwIfAborted();
-    return { slot: null, found: null, unreachable: toPlain(asSluiceError(error)) };
+    return { slot: null, found: null, sample: null, unreachable: toPlain(asSluiceError(error)) };
   }
 }
 
@@ -132,6 +152,23 @@ function troubleOf(source: string, found: StreamBreak): PlainError {
 function marked(table: TableStatus, found: StreamBreak | null): TableStatus {
   if (found === null || table.method !== 'cdc' || table.phase !== 'live') return table;
   return { ...table, phase: found.remedy === 'renew' ? 'needs_load' : 'failed', phaseReason: found.cause };
+}
+
+/** What the guard has against a source; a slot that it could not drop is worse than one that only holds back much. */
+function erroredBy(
+  name: string,
+  source: SourceState,
+  lag: WalLag | null,
+  dropError: PlainError | null,
+): PlainError | null {
+  if (source.halted !== null) return toPlain(haltError(name, source.halted));
+  const error = source.slot === null || lag === null ? null : lagError(name, source.slot.name, lag);
+  if (error === null) return null;
+  return { ...toPlain(error), ...(dropError === null ? {} : { cause: dropError.message }) };
+}
+
+function sameSlot(look: RememberedLag | undefined, slot: SourceState['slot']): boolean {
+  return look !== undefined && look.slot.name === slot?.name && look.slot.created_lsn === slot.created_lsn;
 }
 
 function tableStatus(

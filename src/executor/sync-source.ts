@@ -57,6 +57,7 @@ class SourceSync {
       confirmedLsn: stream === null ? null : formatLsn(stream.confirmed),
       durationMs: deps.clock.monotonicMs() - startedMs,
       error,
+      lag: null,
       tables: [...this.#run.tables, ...streamRuns(stream)],
       drift: this.#run.drift,
       newColumns: this.#run.newColumns,

@@ -77,6 +77,7 @@ function configOf(management: 'managed' | 'self_managed'): {
     connections: { shop_db: connection },
     destinations: {},
     sources: { shop: source },
+    alerts: [],
     moved: [],
   };
   return { config, source, connection };

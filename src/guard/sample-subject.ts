@@ -213,6 +213,7 @@ export function configOf(c: Case): Config {
     connections: { shop_db: connection },
     destinations: {},
     sources: { shop: source },
+    alerts: [],
     moved: [],
   };
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Config, SourceConfig, TableConfig, TableEntry } from '../config/config.js';
 import type { ObservedTable } from '../source/catalog-model.js';
-import { emptyState, withPendingSlot } from '../state/edit.js';
+import { emptyState, withHalt, withPendingSlot } from '../state/edit.js';
 import { stateAfter, stateBeforeSlot } from './apply-edit.js';
 import type { Change, Plan } from './change.js';
 import {
@@ -102,6 +102,13 @@ const ALL = [
   'public.users',
 ];
 const resyncs = (keys: readonly string[]) => keys.map((key) => `resync_table shop:${key}`);
+const halted = (current: World): World => ({
+  ...current,
+  state:
+    current.state === null
+      ? null
+      : withHalt(current.state, 'shop', { code: 'WAL_LAG_CRITICAL', message: 'too much', at: '2026-03-02T12:00:00Z' }),
+});
 const recreated = ['drop_slot shop:slot', 'create_slot shop:slot'];
 
 const EDITS: readonly Edit[] = [
@@ -392,6 +399,20 @@ const EDITS: readonly Edit[] = [
       slots: current.slots.map((slot) => ({ ...slot, invalidationReason: 'idle_timeout' })),
     }),
     changes: [...recreated, ...resyncs(CDC)],
+  },
+  {
+    name: 'the guard dropped slot and publication; what the file consents to does not hold for that',
+    config: editSource((source) => ({ ...source, cdc: { ...source.cdc, onSlotLost: 'resync' } })),
+    world: (current) => halted({ ...current, slots: [], publications: [] }),
+    changes: ['create_publication shop:publication', 'create_slot shop:slot', ...resyncs(CDC)],
+    destructive: resyncs(CDC),
+  },
+  {
+    name: 'the guard dropped the slot and somebody made one of that name',
+    config: editSource((source) => ({ ...source, cdc: { ...source.cdc, onSlotLost: 'resync' } })),
+    world: halted,
+    changes: [...recreated, ...resyncs(CDC)],
+    destructive: ['drop_slot shop:slot', ...resyncs(CDC)],
   },
   {
     name: 'the publication is gone from the server',

@@ -245,6 +245,7 @@ export function sampleConfig(sources: readonly SourceConfig[], fields: Partial<C
     },
     destinations: { warehouse: sampleDestination('warehouse') },
     sources: Object.fromEntries(sources.map((source) => [source.name, source])),
+    alerts: [],
     moved: [],
     ...fields,
   };

@@ -93,12 +93,14 @@ function planKnownSlot(input: SlotInput, address: string): SlotPlan {
         : { address, code: found.code, message: found.cause, hint: found.hint };
     return { ...none, kept: true, blockers: [blocker] };
   }
-  const cause = found?.cause ?? input.fresh;
+  // What the guard dropped would grow again: only a person may say that it is made anew.
+  const halted = state?.halted == null ? null : `the guard dropped slot ${name}, as it held back too much WAL`;
+  const cause = halted ?? found?.cause ?? input.fresh;
   if (cause === null) {
     const notices = observed?.failover === false && offersFailover(server) ? [withoutFailover(address, name)] : [];
     return { ...none, kept: true, notices };
   }
-  const gap = { cause, consented: found !== null && source.cdc.onSlotLost === 'resync' };
+  const gap = { cause, consented: halted === null && found !== null && source.cdc.onSlotLost === 'resync' };
   return {
     ...none,
     drop: observed === null ? [] : [dropChange(address, name, catalog, cause, !gap.consented)],

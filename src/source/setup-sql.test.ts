@@ -68,6 +68,7 @@ const config: Config = {
   },
   destinations: {},
   sources: { shop: source },
+  alerts: [],
   moved: [],
 };
 

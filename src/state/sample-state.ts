@@ -37,6 +37,7 @@ export function sampleSource(fields: Partial<SourceState> = {}): SourceState {
     publication_tables: ['public.users'],
     slot: { name: 'sluice_shop', created_lsn: '0/1000' },
     pending_slot: null,
+    halted: null,
     tables: { 'public.users': sampleTable() },
     ...fields,
   };

@@ -11,7 +11,7 @@ export type StateCheck =
 /**
  * Builds the document from parsed JSON, field by field. Strict: a missing, wrong or unknown field is a problem, since
  * rewriting a document of which a part was not understood would lose that part. Every change of shape raises
- * `format_version`.
+ * `format_version`, save a new field that may be null: documents from before it are read as if it were.
  */
 export function checkState(raw: unknown): StateCheck {
   const problems: string[] = [];
@@ -43,6 +43,11 @@ function sourceState(reader: Reader): SourceState {
     pending_slot: reader.objectOrNull('pending_slot', (slot) => ({
       name: slot.text('name'),
       wal_lsn: slot.text('wal_lsn'),
+    })),
+    halted: reader.laterOrNull('halted', (halt) => ({
+      code: halt.oneOf('code', ['WAL_LAG_CRITICAL']),
+      message: halt.text('message'),
+      at: halt.text('at'),
     })),
     tables: reader.map('tables', tableState),
   };
@@ -153,6 +158,11 @@ class Reader {
   /** A document that an earlier version wrote does not have every key; what it lacks is null. */
   objectOrNull<Value>(key: string, read: (reader: Reader) => Value): Value | null {
     return (this.#fields.get(key) ?? null) === null ? this.#nothing(key) : this.object(key, read);
+  }
+
+  /** A field that came later than the format: null where it is missing. */
+  laterOrNull<Value>(key: string, read: (reader: Reader) => Value): Value | null {
+    return this.#fields.has(key) ? this.objectOrNull(key, read) : null;
   }
 
   list<Value>(key: string, read: (reader: Reader) => Value): Value[] {

@@ -37,8 +37,20 @@ export interface SourceState {
    * before it is somebody else's. Null at all other times.
    */
   readonly pending_slot: { readonly name: string; readonly wal_lsn: string } | null;
+  /**
+   * The guard dropped the slot, as it held back too much WAL: nothing is synced until a person has applied. Written by
+   * the guard, cleared when a new slot is recorded or none is needed any more. Null at all other times.
+   */
+  readonly halted: Halt | null;
   /** By `schema.table` of the source. */
   readonly tables: Readonly<Record<string, TableState>>;
+}
+
+/** Why a source does not sync any more, whatever its schedule says. */
+export interface Halt {
+  readonly code: 'WAL_LAG_CRITICAL';
+  readonly message: string;
+  readonly at: string;
 }
 
 export interface ColumnState {

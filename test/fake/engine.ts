@@ -1,4 +1,5 @@
 import type { Config, Schedule, SourceConfig, TableEntry } from '../../src/config/config.js';
+import type { PlainError } from '../../src/error/sluice-error.js';
 import type {
   ChangeResult,
   Engine,
@@ -39,6 +40,7 @@ export function fakeConfig(
     sources: Object.fromEntries(
       Object.entries(sources).map(([name, schedules]) => [name, fakeSource(name, schedules)]),
     ),
+    alerts: [],
     moved: [],
     ...patch,
   };
@@ -131,6 +133,9 @@ export interface FakeAnswers {
   readonly status?: () => Promise<StatusReport> | StatusReport;
   readonly doctor?: () => readonly Finding[];
   readonly verify?: (request: VerifyRequest) => VerifyReport;
+  /** Called when the guard starts. */
+  readonly guard?: (everyMs: number) => void;
+  readonly halts?: () => ReadonlyMap<string, PlainError>;
 }
 
 /** An engine that does nothing, notes its calls and answers as it was told. */
@@ -204,6 +209,23 @@ export class FakeEngine implements Engine {
   ): Promise<{ columns: { name: string; type: string }[]; rows: (string | null)[][] }> {
     this.calls.push(`query ${destination ?? '-'} ${sql}`);
     return { columns: [{ name: 'n', type: 'BIGINT' }], rows: [['42'], [null]] };
+  }
+
+  /** Looks at nothing; the guard's own tests have a server. */
+  async guard({ everyMs }: { readonly everyMs: number }, signal: AbortSignal): Promise<void> {
+    this.answers.guard?.(everyMs);
+    if (signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+  }
+
+  async halts(): Promise<ReadonlyMap<string, PlainError>> {
+    return this.answers.halts?.() ?? new Map();
+  }
+
+  alertErrored(source: string, error: PlainError): void {
+    this.calls.push(`alertErrored ${source} ${error.code}`);
   }
 
   async close(): Promise<void> {

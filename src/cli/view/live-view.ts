@@ -1,5 +1,6 @@
 import { assertNever, type PlainError } from '../../error/sluice-error.js';
 import type { ChangeResult, Clock, EngineEvent } from '../../executor/engine.js';
+import { lagMessage } from '../../guard/lag-error.js';
 import type { Change } from '../../planner/change.js';
 import { cut, type Paint, paintFor, printable, type Sink } from '../terminal.js';
 import { describeChange } from './plan-view.js';
@@ -107,11 +108,30 @@ abstract class WorkView implements LiveView {
         this.keep(`${this.paint('red', 'failed')}  ${event.address}  ${errorSummary(event.error)}`);
         return;
       case 'notice':
-        this.keep(`${this.paint('yellow', 'note')}    ${event.address}  ${printable(event.message)}`);
+        this.note(event.address, event.message);
+        return;
+      case 'wal_lag':
+        if (event.changed) this.note(`${event.source}:slot`, lagMessage(event.slot, event.lag));
+        return;
+      case 'wal_lag_unknown':
+        this.note(`${event.source}:slot`, `the guard could not look: ${errorSummary(event.error)}`);
+        return;
+      case 'guard_dropped':
+        this.keep(`${this.paint('red', 'dropped')} ${event.address}  ${printable(event.message)}`);
+        return;
+      case 'guard_failed':
+        this.keep(`${this.paint('red', 'failed')}  ${event.address}  ${errorSummary(event.error)}`);
+        return;
+      case 'alert_failed':
+        this.note(event.hook, errorSummary(event.error));
         return;
       default:
         assertNever(event);
     }
+  }
+
+  private note(address: string, message: string): void {
+    this.keep(`${this.paint('yellow', 'note')}    ${address}  ${printable(message)}`);
   }
 
   protected abstract loadStarted(address: string, method: string, estimatedRows: number | null): void;

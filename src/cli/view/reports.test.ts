@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { PlainError } from '../../error/sluice-error.js';
 import type {
   SourceRun,
   StatusReport,
@@ -9,6 +10,7 @@ import type {
   VerifyReport,
 } from '../../executor/engine.js';
 import type { Finding } from '../../guard/finding.js';
+import type { LagFacts } from '../../guard/wal-lag.js';
 import type { Page } from '../command.js';
 import { plainPaint } from '../terminal.js';
 import { doctorJson, doctorText } from './doctor-view.js';
@@ -69,12 +71,31 @@ const STATUS: StatusReport = {
         retainedWalBytes: 12 * 1024 * 1024,
         unconfirmedWalBytes: 2048,
         confirmedLsn: '0/16B3748',
+        lag: null,
       },
+      errored: null,
       unreachable: null,
       destinationTrouble: null,
       tables: [USERS, CLICKS],
     },
   ],
+};
+
+const LAG: LagFacts = {
+  at: '2026-03-02T12:00:00Z',
+  exists: true,
+  retainedBytes: 12 * 1024 * 1024,
+  unconfirmedBytes: 2048,
+  walStatus: 'reserved',
+  safeWalSizeBytes: 9_437_184_000,
+  keepSizeBytes: null,
+  level: 'warning',
+  since: '2026-03-02T11:00:00Z',
+  warningBytes: 10_485_760,
+  criticalBytes: 104_857_600,
+  growthBytesPerSecond: 1_258_291,
+  secondsUntilCritical: 2_410,
+  secondsUntilLost: 7_500,
 };
 
 describe('status', () => {
@@ -88,6 +109,41 @@ describe('status', () => {
         shop:public.clicks COLUMN_MISSING: column "id" is gone (5m 00s ago)
       "
     `);
+  });
+
+  test('a slot that holds back much: level, growth and time left', () => {
+    const [shop] = STATUS.sources;
+    const slot = shop?.slot ?? null;
+    if (shop === undefined || slot === null) throw new Error('no slot');
+    const report = (level: LagFacts['level'], errored: PlainError | null): StatusReport => ({
+      ...STATUS,
+      sources: [{ ...shop, slot: { ...slot, lag: { ...LAG, level } }, errored, tables: [USERS] }],
+    });
+    expect(statusText(report('warning', null), PAGE)).toMatchInlineSnapshot(`
+      "shop  shop_db -> warehouse
+        slot sluice_shop, idle, reserved, keeps 12 MiB of WAL (warning, +1.2 MiB/s, 40m 10s to critical, 2h 05m to lost), 2 KiB behind, confirmed up to 0/16B3748
+        TABLE              METHOD  PHASE       ROWS  AS OF     LAST RUN    REJECTED
+        shop:public.users  cdc     live   1,234,567  30 s ago  2m 00s ago         0
+      "
+    `);
+    const errored: PlainError = { code: 'WAL_LAG_CRITICAL', message: 'slot "sluice_shop" holds back much', hint: 'do' };
+    expect(statusText(report('critical', errored), PAGE)).toMatchInlineSnapshot(`
+      "shop  shop_db -> warehouse
+        errored  WAL_LAG_CRITICAL: slot "sluice_shop" holds back much
+        hint: do
+        slot sluice_shop, idle, reserved, keeps 12 MiB of WAL (critical, +1.2 MiB/s, 2h 05m to lost), 2 KiB behind, confirmed up to 0/16B3748
+        TABLE              METHOD  PHASE       ROWS  AS OF     LAST RUN    REJECTED
+        shop:public.users  cdc     live   1,234,567  30 s ago  2m 00s ago         0
+      "
+    `);
+    expect(statusJson(report('critical', errored))).toMatchObject({
+      sources: [
+        {
+          errored: { code: 'WAL_LAG_CRITICAL' },
+          slot: { lag: { level: 'critical', growth_bytes_per_second: 1_258_291, seconds_until_critical: 2_410 } },
+        },
+      ],
+    });
   });
 
   test('a source out of reach still shows its tables; a lock names its holder', () => {
@@ -178,6 +234,7 @@ describe('sync', () => {
     drift: ['shop:public.users: column a is called b now'],
     newColumns: [],
     durationMs: 5_000,
+    lag: null,
     error: null,
     tables: [table],
   };
@@ -250,6 +307,7 @@ describe('sync', () => {
           new_columns: [],
           duration_ms: 5_000,
           error: null,
+          lag: null,
           tables: [
             {
               address: 'shop:public.users',
