@@ -97,6 +97,8 @@ const publication: ObservedPublication = {
   delete: true,
   truncate: true,
   viaPartitionRoot: true,
+  storedGenerated: false,
+  schemas: [],
   tables: [
     { schema: 'public', name: 'users', oid: 100, columns: null, rowFilter: null },
     { schema: 'public', name: 'events', oid: 200, columns: null, rowFilter: null },
@@ -427,7 +429,7 @@ describe('findings', () => {
           ],
         },
       ],
-      codes: ['warning PUBLICATION_FILTER shop:public.users'],
+      codes: ['error PUBLICATION_FILTER shop:public.users'],
     },
   ])('$name', ({ codes, ...c }) => {
     expect(findings(c).map(({ level, code, address }) => `${level} ${code} ${address}`)).toEqual(codes);

@@ -59,6 +59,19 @@ function kindObstacle(table: ObservedTable, tables: readonly ObservedTable[]): O
 /** Postgres sends the replica identity of the table that holds the row: for a partitioned table, that of the leaf. */
 function identityObstacles(table: ObservedTable, key: readonly string[], tables: readonly ObservedTable[]): Obstacle[] {
   const carriers = table.kind === 'p' ? leavesOf(table, tables) : [table];
+  const unwritable = carriers.find(
+    (carrier) => carrier.replicaIdentity === 'f' && carrier.columns.some(({ generated }) => generated === 'v'),
+  );
+  if (unwritable !== undefined) {
+    return [
+      {
+        code: 'REPLICA_IDENTITY_UNSUITABLE',
+        message: `${unwritable.schema}.${unwritable.name} has REPLICA IDENTITY FULL and a virtual generated column: Postgres refuses its updates and deletes as soon as it is published`,
+        hint: `ALTER TABLE ${quoteQualified(unwritable)} REPLICA IDENTITY DEFAULT;`,
+        inherent: true,
+      },
+    ];
+  }
   const wrong = carriers.filter((carrier) => key.some((column) => !carrier.replicaIdentityColumns.includes(column)));
   if (wrong.length === 0) return [];
   const names = wrong.slice(0, NAMED_LEAVES).map((carrier) => `${carrier.schema}.${carrier.name}`);
