@@ -170,9 +170,12 @@ export class CdcSync {
     const { plan } = table;
     const { slot, system_identifier } = this.#run.request.state;
     const facts = await this.#run.deps.destination.writer.readFacts();
-    const loaded = factsOf(facts, plan.address)?.loadedGeneration ?? 0;
+    const known = factsOf(facts, plan.address);
+    const loaded = known?.loadedGeneration ?? 0;
     const published = plan.state.published_in_generation;
-    if (published !== null && loaded < published) {
+    // By the plan, or by hand after a sync had found it missing.
+    const joined = (published !== null && loaded < published) || known?.resnapshotReason === 'PUBLICATION_INCOMPLETE';
+    if (joined) {
       await waitForEarlierWriters(
         this.#control,
         plan.observed,

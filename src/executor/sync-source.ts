@@ -8,6 +8,7 @@ import { type DueWork, dueWork, factsOf, needsLoad } from './due.js';
 import type { SourceRun, TableRun } from './engine.js';
 import { cursorColumn, cursorWhere, settledUpperBound, syncByCursor } from './incremental.js';
 import { loadTable } from './load-table.js';
+import { requirePublished } from './published-table.js';
 import { SourceSyncRun, type SyncSourceDeps, type SyncSourceRequest } from './source-sync-run.js';
 import type { SourceStream } from './stream-source.js';
 import { CdcSync } from './sync-cdc.js';
@@ -79,7 +80,9 @@ class SourceSync {
       if (!table.enabled || table.paused) continue;
       if (table.method === 'cdc' ? !due.stream : !due.tables.has(key)) continue;
       try {
-        plans.push(planTable(this.#run.request.source, key, table, observed));
+        const plan = planTable(this.#run.request.source, key, table, observed);
+        if (table.method === 'cdc') requirePublished(plan, this.#run.request.state.publication, observed);
+        plans.push(plan);
       } catch (error) {
         const address = this.#run.addressOf(key);
         const sluiceError = asSluiceError(error);
