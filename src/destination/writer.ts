@@ -1,6 +1,6 @@
 import type { PlainError } from '../error/sluice-error.js';
 import type { ChannelEnd } from '../thread/batch-channel.js';
-import type { DestinationFacts } from './facts.js';
+import type { DestinationFacts, PartitionFacts } from './facts.js';
 import type { SnapshotMark, TargetTable } from './target-table.js';
 
 /**
@@ -37,6 +37,9 @@ export interface DestinationWriter {
   recordFailure(failure: RecordFailure): Promise<void>;
   /** Asks for a new snapshot of a table, remembered in the destination. */
   requestSnapshot(request: { readonly address: string; readonly reason: string }): Promise<void>;
+
+  /** Remembers the partitions that the table is whole with, or that a difference to them was accepted. */
+  recordPartitions(request: RecordPartitions): Promise<void>;
 
   addColumns(table: TargetTable): Promise<void>;
   retireTable(request: RetireTable): Promise<void>;
@@ -75,6 +78,15 @@ export interface FinishLoad {
   readonly run: RunRecord;
   /** The stream's identity and start, written with the first load when no stream is recorded yet. */
   readonly stream: StreamStart | null;
+  /** The leaves that the snapshot's own transaction saw; null where the table is no partitioned cdc table. */
+  readonly partitions: PartitionFacts | null;
+}
+
+export interface RecordPartitions {
+  readonly address: string;
+  readonly partitions: PartitionFacts;
+  /** Rows came or went unseen and the table is kept as it is: goes into `_sluice.runs`. */
+  readonly accepted: { readonly run: RunRecord; readonly code: string; readonly message: string } | null;
 }
 
 export interface StreamStart {

@@ -128,6 +128,7 @@ function yieldingLoads(inner: DestinationWriter, running: ReadonlyMap<string, Sh
     writeRows: yielding(inner.writeRows),
     recordFailure: yielding(inner.recordFailure),
     requestSnapshot: yielding(inner.requestSnapshot),
+    recordPartitions: yielding(inner.recordPartitions),
     addColumns: yielding(inner.addColumns),
     retireTable: yielding(inner.retireTable),
     dropTable: yielding(inner.dropTable),

@@ -98,7 +98,12 @@ export async function syncByCursor(
   const { reader, destination, clock, onEvent } = deps;
   const startedMs = clock.monotonicMs();
   const lockable = plan.observed.kind === 'r' || plan.observed.kind === 'p';
-  const taken = await reader.beginSnapshot({ schema: plan.schema, name: plan.name, lock: lockable });
+  const taken = await reader.beginSnapshot({
+    schema: plan.schema,
+    name: plan.name,
+    lock: lockable,
+    partitionsOf: null,
+  });
   const where = upper === null ? 'false' : cursorWhere(plan, facts.cursor, upper);
   onEvent({ kind: 'load_started', address: plan.address, method: plan.target.method, estimatedRows: null });
   const channel = openBatchChannel();

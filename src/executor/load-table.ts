@@ -73,7 +73,12 @@ export async function loadTable(
     estimatedRows: plan.observed.estimatedRows,
   });
   const lockable = plan.observed.kind === 'r' || plan.observed.kind === 'p';
-  const taken = await reader.beginSnapshot({ schema: plan.schema, name: plan.name, lock: lockable });
+  const { partitions, ...taken } = await reader.beginSnapshot({
+    schema: plan.schema,
+    name: plan.name,
+    lock: lockable,
+    partitionsOf: seedLsn !== null && plan.observed.kind === 'p' ? plan.observed.oid : null,
+  });
   const mark = seedLsn === null ? null : { ...taken, seedLsn };
   const channel = openBatchChannel();
   await writer.beginLoad({
@@ -109,6 +114,7 @@ export async function loadTable(
         rowsPerSecond: summary.rows < MIN_ROWS_FOR_RATE ? null : (summary.rows / durationMs()) * 1000,
         run: deps.run,
         stream: finish.stream,
+        partitions,
       });
     });
   } catch (error) {

@@ -79,6 +79,7 @@ function findKeyMismatch(table: RelationTarget, relation: Relation): string | nu
   // The first description after CREATE PUBLICATION may come from a moment without a key; then only inserts can follow.
   if (sent.length === 0) return null;
   const ours = table.keyColumns.map((index) => table.columns[index]?.name ?? '');
-  const same = sent.length === ours.length && ours.every((name) => sent.includes(name));
+  // An index of the replica identity may hold more than the key, never less.
+  const same = ours.every((name) => sent.includes(name)) && (relation.identity === 'i' || sent.length === ours.length);
   return same ? null : `its key is now (${sent.join(', ')}), not (${ours.join(', ')})`;
 }

@@ -80,6 +80,7 @@ export function desireTable(
         lookback_ms: config.lookbackMs,
         schedule: config.schedule,
         on_remove: config.onRemove,
+        on_partition_change: config.onPartitionChange,
         target: targetOf(source, observed.schema, observed.name),
         metadata_prefix: source.metadataPrefix,
         enabled: true,

@@ -176,6 +176,7 @@ export function sampleTableConfig(fields: Partial<TableConfig> = {}): TableConfi
     lookbackMs: 0,
     primaryKey: null,
     onAddColumns: 'forward_only',
+    onPartitionChange: 'resync',
     types: {},
     onRemove: 'retire',
     enabled: true,
@@ -284,6 +285,7 @@ export function sampleFacts(address: string, fields: Partial<TableFacts> = {}): 
     lastRunAt: null,
     loadRowsPerSecond: null,
     snapshot: null,
+    partitions: null,
     ...fields,
   };
 }

@@ -78,11 +78,11 @@ export async function expectSame(fixture: EngineFixture, table: string, columns:
 }
 
 /** The versions of a key follow on one another without gap or overlap, and no two share a place. */
-export async function expectVersions(fixture: EngineFixture, table: string): Promise<void> {
+export async function expectVersions(fixture: EngineFixture, table: string, key: readonly string[]): Promise<void> {
   const bad = await fixture.read((duckdb) =>
     duckdb.rows(
       `WITH v AS (SELECT *, lead(valid_from) OVER k AS next_from, lead(_ph_cdc_lsn) OVER k AS next_lsn, lead(_ph_cdc_seq) OVER k AS next_seq
-         FROM public."${table}_cdc" WINDOW k AS (PARTITION BY id ORDER BY _ph_cdc_lsn, _ph_cdc_seq, valid_from))
+         FROM public."${table}_cdc" WINDOW k AS (PARTITION BY ${key.join(', ')} ORDER BY _ph_cdc_lsn, _ph_cdc_seq, valid_from))
        SELECT * FROM v WHERE (next_lsn, next_seq) <= (_ph_cdc_lsn, _ph_cdc_seq) OR valid_to < valid_from
          OR next_from < valid_to OR (next_from IS NOT NULL AND valid_to IS NULL)`,
     ),

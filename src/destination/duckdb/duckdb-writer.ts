@@ -28,6 +28,7 @@ export async function openDuckDbWriter(
     writeRows: (rows) => call.writeRows(rows),
     recordFailure: (failure) => call.recordFailure(failure),
     requestSnapshot: (request) => call.requestSnapshot(request),
+    recordPartitions: (request) => call.recordPartitions(request),
     addColumns: (table) => call.addColumns(table),
     retireTable: (request) => call.retireTable(request),
     dropTable: (request) => call.dropTable(request),

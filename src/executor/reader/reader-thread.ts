@@ -1,6 +1,7 @@
 import { asSluiceError } from '../../error/sluice-error.js';
 import type { ConnectTarget } from '../../source/connect.js';
 import type { DecodedColumn } from '../../source/copy-decoder.js';
+import type { PartitionRecord } from '../../source/partition-leaf.js';
 import type { ChannelEnd } from '../../thread/batch-channel.js';
 import { startThread, type ThreadHandle } from '../../thread/call.js';
 import type { ReaderSurface } from './worker.js';
@@ -12,6 +13,8 @@ export interface BeginSnapshot {
   readonly name: string;
   /** Views and foreign tables cannot be locked; for them the snapshot alone has to do. */
   readonly lock: boolean;
+  /** Oid of a partitioned table whose leaves are wanted; null: none are. */
+  readonly partitionsOf: number | null;
 }
 
 export interface SnapshotTaken {
@@ -19,6 +22,7 @@ export interface SnapshotTaken {
   readonly snapshotLsn: string;
   /** Server clock, ISO 8601 UTC. */
   readonly takenAt: string;
+  readonly partitions: PartitionRecord | null;
 }
 
 export interface CopyRequest {
