@@ -58,6 +58,7 @@ export async function watchPartitions(
       case 'TIMEOUT':
         return { kind: 'unknown' };
       case 'TABLE_MISSING':
+      case 'SOURCE_SQL_FAILED':
       case 'PRIVILEGE_MISSING':
         return { kind: 'changed', now, what: [...what, `a partition could not be looked at: ${error.message}`] };
       default:

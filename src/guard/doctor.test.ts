@@ -120,6 +120,14 @@ const slot: ObservedSlot = {
   invalidationReason: null,
 };
 
+const secret: ObservedColumn = { ...id, name: 'secret', attnum: 2 };
+
+/** The publication with this column list for users. */
+function listed(columns: readonly string[] | null): ObservedPublication {
+  const tables = publication.tables.map((member) => (member.name === 'users' ? { ...member, columns } : member));
+  return { ...publication, tables };
+}
+
 interface Case {
   readonly server?: Partial<ObservedServer>;
   readonly table?: Partial<ObservedTable>;
@@ -431,6 +439,43 @@ describe('findings', () => {
         },
       ],
       codes: ['error PUBLICATION_FILTER shop:public.users'],
+    },
+    {
+      name: 'self-managed, a list without a copied column',
+      cdc: { management: 'self_managed' },
+      table: { columns: [id, secret] },
+      publications: [listed(['id'])],
+      codes: ['error PUBLICATION_FILTER shop:public.users'],
+    },
+    {
+      name: 'self-managed, a list that covers what is copied',
+      cdc: { management: 'self_managed' },
+      table: { columns: [id, secret] },
+      settings: { columns: { kind: 'exclude', columns: ['secret'] } },
+      publications: [listed(['id'])],
+      codes: [],
+    },
+    {
+      name: 'self-managed, excluded columns are sent',
+      cdc: { management: 'self_managed' },
+      table: { columns: [id, secret] },
+      settings: { columns: { kind: 'exclude', columns: ['secret'] } },
+      publications: [listed(null)],
+      codes: ['info PUBLICATION_COLUMNS shop:public.users'],
+    },
+    {
+      name: 'managed, with a list',
+      table: { columns: [id, secret] },
+      settings: { columns: { kind: 'exclude', columns: ['secret'] } },
+      publications: [listed(['id'])],
+      codes: ['info COLUMN_LIST shop:public.users'],
+    },
+    {
+      name: 'managed, with a list that the replica identity has outgrown',
+      table: { columns: [id, secret], replicaIdentity: 'i', replicaIdentityColumns: ['id', 'secret'] },
+      settings: { columns: { kind: 'exclude', columns: ['secret'] } },
+      publications: [listed(['id'])],
+      codes: ['error COLUMN_LIST_IDENTITY shop:public.users'],
     },
   ])('$name', ({ codes, ...c }) => {
     expect(findings(c).map(({ level, code, address }) => `${level} ${code} ${address}`)).toEqual(codes);

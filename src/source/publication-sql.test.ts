@@ -12,7 +12,10 @@ const OPTIONS = "publish = 'insert, update, delete, truncate', publish_via_parti
 test.each([
   {
     name: 'lists stand beside their tables',
-    sql: createPublicationSql('pub', [{ ...users, list: ['id', 'sel"ect'] }, { schema: 'a', name: 'b', list: null }]),
+    sql: createPublicationSql('pub', [
+      { ...users, list: ['id', 'sel"ect'] },
+      { schema: 'a', name: 'b', list: null },
+    ]),
     is: `create publication "pub" for table "public"."users" ("id", "sel""ect"), "a"."b" with (${OPTIONS});`,
   },
   {
