@@ -449,6 +449,7 @@ describe('findings', () => {
     },
     {
       name: 'self-managed, a list that covers what is copied',
+      keys: ['public.users'],
       cdc: { management: 'self_managed' },
       table: { columns: [id, secret] },
       settings: { columns: { kind: 'exclude', columns: ['secret'] } },
@@ -457,6 +458,7 @@ describe('findings', () => {
     },
     {
       name: 'self-managed, excluded columns are sent',
+      keys: ['public.users'],
       cdc: { management: 'self_managed' },
       table: { columns: [id, secret] },
       settings: { columns: { kind: 'exclude', columns: ['secret'] } },
