@@ -71,6 +71,7 @@ export type Method = 'cdc' | 'incremental' | 'append' | 'full_table';
 export type Output = 'consolidated' | 'history' | 'both';
 export type Deletes = 'soft' | 'hard';
 export type OnRemove = 'retire' | 'keep' | 'drop';
+export type OnPartitionChange = 'resync' | 'warn';
 export type OnAddColumns = 'forward_only' | 'resync' | 'backfill';
 /** varchar | double | json | decimal(p,s): the override of a column's destination type. */
 export type TypeOverride =
@@ -94,6 +95,8 @@ export interface TableConfig {
   /** Overrides the table's own primary key (incremental); null: use the table's. */
   readonly primaryKey: readonly string[] | null;
   readonly onAddColumns: OnAddColumns;
+  /** cdc of partitioned tables. */
+  readonly onPartitionChange: OnPartitionChange;
   readonly types: Readonly<Record<string, TypeOverride>>;
   readonly onRemove: OnRemove;
   readonly enabled: boolean;

@@ -57,6 +57,10 @@ export type Table = {
    */
   on_add_columns?: 'forward_only' | 'resync' | 'backfill';
   /**
+   * cdc of a partitioned table: when rows came or went with a partition that was attached, detached, dropped or truncated, which Postgres does not send. resync: load the table again; warn: keep it as it is and say so.
+   */
+  on_partition_change?: 'resync' | 'warn';
+  /**
    * When the entry leaves this file. retire: moved aside, comes back with the entry; keep: left as it is; drop: deleted.
    */
   on_remove?: 'retire' | 'keep' | 'drop';
@@ -499,6 +503,10 @@ export interface TableDefaults {
    * When the source table gets a column. forward_only: filled from then on; resync: load the table again; backfill: fill the new column of the rows that are there.
    */
   on_add_columns?: 'forward_only' | 'resync' | 'backfill';
+  /**
+   * cdc of a partitioned table: when rows came or went with a partition that was attached, detached, dropped or truncated, which Postgres does not send. resync: load the table again; warn: keep it as it is and say so.
+   */
+  on_partition_change?: 'resync' | 'warn';
   /**
    * When the entry leaves this file. retire: moved aside, comes back with the entry; keep: left as it is; drop: deleted.
    */

@@ -47,6 +47,20 @@ export interface TableFacts {
   readonly loadRowsPerSecond: number | null;
   /** cdc: what the last snapshot saw; changes of transactions visible in it are skipped. */
   readonly snapshot: { readonly snapshot: string; readonly snapshotLsn: string } | null;
+  /** cdc of a partitioned table; null where nothing was recorded. */
+  readonly partitions: PartitionFacts | null;
+}
+
+/** The leaf partitions that a table was last loaded or found whole with (source/partition-leaf.ts). */
+export interface PartitionFacts {
+  readonly seenXmin: string;
+  readonly leaves: readonly {
+    readonly oid: number;
+    readonly schema: string;
+    readonly name: string;
+    readonly filenode: number;
+    readonly joined: readonly string[];
+  }[];
 }
 
 export interface DestinationFacts {

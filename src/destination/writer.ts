@@ -1,7 +1,7 @@
 import type { PlainError } from '../error/sluice-error.js';
 import type { ChannelEnd } from '../thread/batch-channel.js';
 import type { Comparison } from './comparison.js';
-import type { DestinationFacts } from './facts.js';
+import type { DestinationFacts, PartitionFacts } from './facts.js';
 import type { KeySample, SnapshotMark, TargetTable } from './target-table.js';
 
 /**
@@ -45,6 +45,9 @@ export interface DestinationWriter {
   recordFailure(failure: RecordFailure): Promise<void>;
   /** Asks for a new snapshot of a table, remembered in the destination. */
   requestSnapshot(request: { readonly address: string; readonly reason: string }): Promise<void>;
+
+  /** Remembers the partitions that the table is whole with, or that a difference to them was accepted. */
+  recordPartitions(request: RecordPartitions): Promise<void>;
 
   /** One transaction: adds columns to the table and its history, empty; a left-over one of that name is set aside. */
   addColumns(request: AddColumns): Promise<void>;
@@ -115,6 +118,15 @@ export interface FinishLoad {
   readonly run: RunRecord;
   /** The stream's identity and start, written with the first load when no stream is recorded yet. */
   readonly stream: StreamStart | null;
+  /** The leaves that the snapshot's own transaction saw; null where the table is no partitioned cdc table. */
+  readonly partitions: PartitionFacts | null;
+}
+
+export interface RecordPartitions {
+  readonly address: string;
+  readonly partitions: PartitionFacts;
+  /** Rows came or went unseen and the table is kept as it is: goes into `_sluice.runs`. */
+  readonly accepted: { readonly run: RunRecord; readonly code: string; readonly message: string } | null;
 }
 
 /** Whose position a stream's LSN is; see facts.ts. */

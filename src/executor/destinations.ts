@@ -131,6 +131,7 @@ function yieldingLoads(inner: DestinationWriter, running: ReadonlyMap<string, Sh
     writeRows: yielding(inner.writeRows),
     recordFailure: yielding(inner.recordFailure),
     requestSnapshot: yielding(inner.requestSnapshot),
+    recordPartitions: yielding(inner.recordPartitions),
     addColumns: yielding(inner.addColumns),
     widenColumns: yielding(inner.widenColumns),
     renameColumns: yielding(inner.renameColumns),

@@ -68,7 +68,10 @@ export async function loadTable(
     method: plan.target.method,
     estimatedRows: plan.observed.estimatedRows,
   });
-  const taken = await reader.beginSnapshot(snapshotOf(plan));
+  const { partitions, ...taken } = await reader.beginSnapshot({
+    ...snapshotOf(plan),
+    partitionsOf: seedLsn !== null && plan.observed.kind === 'p' ? plan.observed.oid : null,
+  });
   const mark = seedLsn === null ? null : { ...taken, seedLsn };
   const channel = openBatchChannel();
   await writer.beginLoad({
@@ -104,6 +107,7 @@ export async function loadTable(
         rowsPerSecond: summary.rows < MIN_ROWS_FOR_RATE ? null : (summary.rows / durationMs()) * 1000,
         run: deps.run,
         stream: finish.stream,
+        partitions,
       });
     });
   } catch (error) {

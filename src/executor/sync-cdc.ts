@@ -11,6 +11,7 @@ import { backfillColumns } from './backfill-columns.js';
 import { factsOf, needsBackfill, needsLoad, wasLoaded } from './due.js';
 import type { TableRun } from './engine.js';
 import { loadTable } from './load-table.js';
+import { watchPartitions } from './partition-watch.js';
 import { SNAPSHOT_WAIT_MS, waitForEarlierWriters } from './publication-wait.js';
 import type { ReaderThread } from './reader/reader-thread.js';
 import { slotPosition } from './slot-position.js';
@@ -155,9 +156,47 @@ export class CdcSync {
     if (reloads) await stream.catchUp(target, this.#run.signal);
     await this.#loadWaiting(stream, tables, target);
     await stream.catchUp(target, this.#run.signal);
+    await this.#watchPartitions(stream, tables);
     // A TRUNCATE that was streamed just now asks for a load of its own.
     await this.#loadWaiting(stream, tables, target);
     for (const [address, error] of stream.failures) this.#run.failed(address, 'stream', error);
+  }
+
+  /** After the stream, as a TRUNCATE of the whole table closes history where it stands between the changes. */
+  async #watchPartitions(stream: SourceStream, tables: readonly StreamTable[]): Promise<void> {
+    const watched = tables.filter(({ plan, mode }) => mode === 'live' && plan.observed.kind === 'p');
+    if (watched.length === 0) return;
+    const { writer } = this.#run.deps.destination;
+    const facts = await writer.readFacts();
+    for (const table of watched) {
+      const { address, observed, state } = table.plan;
+      const before = factsOf(facts, address)?.partitions ?? null;
+      const verdict = await watchPartitions(this.#control, observed.oid, before, this.#run.signal);
+      if (verdict.kind === 'unknown') continue;
+      if (verdict.kind === 'whole') {
+        // A later look goes by rows from before this one, so it is worth moving on with the rows.
+        const written = stream.counts.has(address);
+        if (verdict.moved || written)
+          await writer.recordPartitions({ address, partitions: verdict.now, accepted: null });
+        continue;
+      }
+      const what = `rows came or went without a change: ${verdict.what.join('; ')}`;
+      if (state.on_partition_change === 'warn') {
+        this.#run.deps.onEvent({
+          kind: 'notice',
+          address,
+          message: `${what}; on_partition_change: warn keeps the table as it is`,
+        });
+        const run = { runId: this.#run.runId, source: this.#run.request.source, startedAt: this.#run.startedAt };
+        const accepted = { run, code: 'PARTITIONS_CHANGED', message: what };
+        await writer.recordPartitions({ address, partitions: verdict.now, accepted });
+      } else {
+        this.#run.deps.onEvent({ kind: 'notice', address, message: `${what}; the table is loaded again` });
+        await writer.requestSnapshot({ address, reason: 'PARTITIONS_CHANGED' });
+        table.mode = 'waiting';
+        table.gate = null;
+      }
+    }
   }
 
   async #loadWaiting(stream: SourceStream, tables: readonly StreamTable[], target: Lsn): Promise<void> {
@@ -275,9 +314,12 @@ export class CdcSync {
   async #load(stream: SourceStream, table: StreamTable, reader: ReaderThread): Promise<TableRun> {
     let { plan } = table;
     const facts = await this.#run.deps.destination.writer.readFacts();
-    const loaded = factsOf(facts, plan.address)?.loadedGeneration ?? 0;
+    const known = factsOf(facts, plan.address);
+    const loaded = known?.loadedGeneration ?? 0;
     const published = plan.state.published_in_generation;
-    if (published !== null && loaded < published) {
+    // By the plan, or by hand after a sync had found it missing.
+    const joined = (published !== null && loaded < published) || known?.resnapshotReason === 'PUBLICATION_INCOMPLETE';
+    if (joined) {
       await waitForEarlierWriters(
         this.#control,
         plan.observed,

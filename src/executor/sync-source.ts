@@ -10,6 +10,7 @@ import { type DueWork, dueWork, factsOf, needsLoad } from './due.js';
 import type { SourceRun, TableRun } from './engine.js';
 import { cursorColumn, cursorWhere, settledUpperBound, syncByCursor } from './incremental.js';
 import { loadTable } from './load-table.js';
+import { requirePublished } from './published-table.js';
 import { breakError } from './slot-position.js';
 import { SourceSyncRun, type SyncSourceDeps, type SyncSourceRequest } from './source-sync-run.js';
 import type { SourceStream } from './stream-source.js';
@@ -119,6 +120,7 @@ export async function planTables(
     if (!table.enabled || table.paused || !isWanted(key, table)) continue;
     try {
       const plan = run.planTable(key, table, observed);
+      if (table.method === 'cdc') requirePublished(plan, run.request.state.publication, observed);
       run.drift.push(...plan.drift.map((difference) => `${plan.address}: ${difference}`));
       run.newColumns.push(...plan.newColumns.map((name) => `${plan.address}.${name}`));
       plans.push(plan);

@@ -186,6 +186,7 @@ export function snapshotOf({ schema, name, observed, columns }: TablePlan): Begi
     schema,
     name,
     lock: observed.kind === 'r' || observed.kind === 'p',
+    partitionsOf: null,
     expected: {
       oid: observed.oid,
       columns: columns.map(({ column }) => ({ attnum: column.attnum, name: column.name, type: column.formattedType })),

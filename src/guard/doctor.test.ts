@@ -1,8 +1,16 @@
 import { describe, expect, test } from 'vitest';
 import type { Config } from '../config/config.js';
-import type { ObservedSource } from '../source/catalog-model.js';
+import type { ObservedColumn, ObservedPublication, ObservedSource } from '../source/catalog-model.js';
 import { runDoctor } from './doctor.js';
-import { type Case, configOf, findings, publication, server, slot, users } from './sample-subject.js';
+import { type Case, configOf, findings, id, publication, server, slot, users } from './sample-subject.js';
+
+const secret: ObservedColumn = { ...id, name: 'secret', attnum: 2 };
+
+/** The publication with this column list for users. */
+function listed(columns: readonly string[] | null): ObservedPublication {
+  const tables = publication.tables.map((member) => (member.name === 'users' ? { ...member, columns } : member));
+  return { ...publication, tables };
+}
 
 describe('findings', () => {
   test.each<Case & { name: string; codes: string[] }>([
@@ -214,6 +222,45 @@ describe('findings', () => {
         },
       ],
       codes: ['error PUBLICATION_FILTER shop:public.users'],
+    },
+    {
+      name: 'self-managed, a list without a copied column',
+      cdc: { management: 'self_managed' },
+      table: { columns: [id, secret] },
+      publications: [listed(['id'])],
+      codes: ['error PUBLICATION_FILTER shop:public.users'],
+    },
+    {
+      name: 'self-managed, a list that covers what is copied',
+      keys: ['public.users'],
+      cdc: { management: 'self_managed' },
+      table: { columns: [id, secret] },
+      settings: { columns: { kind: 'exclude', columns: ['secret'] } },
+      publications: [listed(['id'])],
+      codes: [],
+    },
+    {
+      name: 'self-managed, excluded columns are sent',
+      keys: ['public.users'],
+      cdc: { management: 'self_managed' },
+      table: { columns: [id, secret] },
+      settings: { columns: { kind: 'exclude', columns: ['secret'] } },
+      publications: [listed(null)],
+      codes: ['info PUBLICATION_COLUMNS shop:public.users'],
+    },
+    {
+      name: 'managed, with a list',
+      table: { columns: [id, secret] },
+      settings: { columns: { kind: 'exclude', columns: ['secret'] } },
+      publications: [listed(['id'])],
+      codes: ['info COLUMN_LIST shop:public.users'],
+    },
+    {
+      name: 'managed, with a list that the replica identity has outgrown',
+      table: { columns: [id, secret], replicaIdentity: 'i', replicaIdentityColumns: ['id', 'secret'] },
+      settings: { columns: { kind: 'exclude', columns: ['secret'] } },
+      publications: [listed(['id'])],
+      codes: ['error COLUMN_LIST_IDENTITY shop:public.users'],
     },
   ])('$name', ({ codes, ...c }) => {
     expect(findings(c).map(({ level, code, address }) => `${level} ${code} ${address}`)).toEqual(codes);

@@ -11,7 +11,14 @@ const createPublication: Change = {
   destructive: false,
   reason: '',
   cost: { rows: null, bytes: null, seconds: null, basis: 'none' },
-  details: { publication: 'sluice_pub_shop', tables: [], sql: '', self_managed: false, adopted: false },
+  details: {
+    publication: 'sluice_pub_shop',
+    tables: [],
+    sql: '',
+    self_managed: false,
+    adopted: false,
+    column_lists: {},
+  },
 };
 
 function blocked(c: {

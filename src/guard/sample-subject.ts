@@ -105,6 +105,8 @@ export const publication: ObservedPublication = {
   delete: true,
   truncate: true,
   viaPartitionRoot: true,
+  storedGenerated: false,
+  schemas: [],
   tables: [
     { schema: 'public', name: 'users', oid: 100, columns: null, rowFilter: null },
     { schema: 'public', name: 'events', oid: 200, columns: null, rowFilter: null },
@@ -152,6 +154,7 @@ export const table: TableConfig = {
   lookbackMs: 0,
   primaryKey: null,
   onAddColumns: 'forward_only',
+  onPartitionChange: 'resync',
   types: {},
   onRemove: 'retire',
   enabled: true,

@@ -92,9 +92,9 @@ describe('level', () => {
     expect(third?.since).toBe(third?.at);
   });
 
-  test('is drawn by the retained WAL alone, and never falls within the hold', () => {
+  test('is drawn by the retained WAL alone, and never falls within the hold', async () => {
     const order: readonly LagLevel[] = ['ok', 'warning', 'critical'];
-    fc.assert(
+    await fc.assert(
       fc.property(fc.array(fc.nat(20_000), { minLength: 1, maxLength: 20 }), (looks) => {
         for (const [index, lag] of judged(looks).entries()) {
           const fresh = judgeLag(sample(0, looks[index] ?? 0), null, SETTINGS).level;

@@ -378,6 +378,16 @@ describe('relations', () => {
       ),
     },
     {
+      name: 'replica identity by an index that holds more than the key',
+      relation: wire.relation(
+        ITEMS,
+        'public',
+        'items',
+        RELATION_COLUMNS.map((c, index) => ({ ...c, key: index < 2 })),
+        'i',
+      ),
+    },
+    {
       name: 'replica identity nothing',
       relation: wire.relation(
         ITEMS,

@@ -143,7 +143,9 @@ function findKeyMismatch(table: RelationTarget, relation: Relation, fieldOf: Int
   // The first description after CREATE PUBLICATION may come from a moment without a key; then only inserts can follow.
   if (sent.length === 0) return null;
   const ours = table.keyColumns.map((index) => fieldOf[index]!);
-  if (sent.length === ours.length && ours.every((field) => sent.includes(field))) return null;
+  // An index of the replica identity may hold more than the key, never less.
+  const enough = relation.identity === 'i' || sent.length === ours.length;
+  if (enough && ours.every((field) => sent.includes(field))) return null;
   const names = (fields: readonly number[]): string =>
     fields.map((field) => relation.columns[field]?.name ?? '').join(', ');
   return `its key was (${names(sent)}), not (${names(ours)})`;

@@ -41,6 +41,9 @@ type PublicationTables = {
   readonly self_managed: boolean;
 };
 
+/** Tables that are published with a column list, by `schema.table`; the others send all columns. */
+type ColumnLists = { readonly column_lists: Readonly<Record<string, readonly string[]>> };
+
 type Leaving = { readonly target: TableState['target']; readonly history: boolean };
 
 /**
@@ -49,8 +52,8 @@ type Leaving = { readonly target: TableState['target']; readonly history: boolea
  */
 export interface ChangeDetails {
   /** `adopted`: it exists already, is ours to alter and is taken over; the SQL adds what it lacks. */
-  readonly create_publication: PublicationTables & { readonly adopted: boolean };
-  readonly add_publication_tables: PublicationTables & { readonly loads: Loads };
+  readonly create_publication: PublicationTables & ColumnLists & { readonly adopted: boolean };
+  readonly add_publication_tables: PublicationTables & ColumnLists & { readonly loads: Loads };
   readonly remove_publication_tables: PublicationTables;
   /** DROP PUBLICATION IF EXISTS: it may be gone already. */
   readonly drop_publication: { readonly publication: string };

@@ -214,12 +214,13 @@ function updateSettings(
   note('deletes', state.deletes, intent.deletes);
   note('lookback_ms', state.lookback_ms, intent.lookback_ms);
   note('on_remove', state.on_remove, intent.on_remove);
+  note('on_partition_change', state.on_partition_change, intent.on_partition_change);
   note('cursor', state.cursor, intent.cursor);
   if (!sameNames(state.primary_key, intent.primary_key)) note('primary_key', state.primary_key, intent.primary_key);
   note('oid', state.oid, intent.oid);
   for (const column of retyped) note(`columns.${column.name}`, column.from, column.to);
   if (Object.keys(settings).length === 0) return null;
-  const { deletes, lookback_ms, on_remove, cursor, primary_key, oid, columns } = intent;
+  const { deletes, lookback_ms, on_remove, on_partition_change, cursor, primary_key, oid, columns } = intent;
   return {
     action: 'update_settings',
     address: context.address,
@@ -231,7 +232,7 @@ function updateSettings(
       sql: null,
       loads: {},
       source: null,
-      table_fields: { deletes, lookback_ms, on_remove, cursor, primary_key, oid, columns },
+      table_fields: { deletes, lookback_ms, on_remove, on_partition_change, cursor, primary_key, oid, columns },
     },
   };
 }

@@ -168,30 +168,60 @@ const EDITS: readonly Edit[] = [
   {
     name: 'a column is selected in addition',
     config: editEntry('public.users', { columns: { kind: 'all' } }),
-    changes: ['add_columns shop:public.users'],
+    changes: ['update_settings shop:publication', 'add_columns shop:public.users'],
   },
   {
     name: 'a column is selected in addition, with on_add_columns resync',
     config: editEntry('public.users', { columns: { kind: 'all' }, onAddColumns: 'resync' }),
-    changes: ['resync_table shop:public.users', 'add_columns shop:public.users'],
+    changes: ['update_settings shop:publication', 'resync_table shop:public.users', 'add_columns shop:public.users'],
     destructive: ['resync_table shop:public.users'],
   },
   {
     name: 'a column is selected in addition, with on_add_columns backfill',
     config: editEntry('public.users', { columns: { kind: 'all' }, onAddColumns: 'backfill' }),
-    changes: ['add_columns shop:public.users', 'backfill_columns shop:public.users'],
+    changes: [
+      'update_settings shop:publication',
+      'add_columns shop:public.users',
+      'backfill_columns shop:public.users',
+    ],
   },
   {
     name: 'a column is excluded',
     config: editEntry('public.audit', { columns: { kind: 'exclude', columns: ['name'] } }),
-    changes: ['remove_columns shop:public.audit'],
+    changes: ['remove_columns shop:public.audit', 'update_settings shop:publication'],
     destructive: ['remove_columns shop:public.audit'],
   },
   {
     name: 'one column is excluded and another selected',
     config: editEntry('public.users', { columns: { kind: 'exclude', columns: ['name'] } }),
-    changes: ['remove_columns shop:public.users', 'add_columns shop:public.users'],
+    changes: ['update_settings shop:publication', 'remove_columns shop:public.users', 'add_columns shop:public.users'],
     destructive: ['remove_columns shop:public.users'],
+  },
+  {
+    name: 'a column is added in the source of a table with a column list',
+    world: editObserved('users', (table) => ({ columns: [...table.columns, sampleColumn('note', 4, 'text')] })),
+    changes: ['update_settings shop:publication', 'add_columns shop:public.users'],
+  },
+  {
+    name: 'somebody took a column out of the list',
+    world: relist('users', ['id']),
+    changes: ['update_settings shop:publication', ...resyncs(['public.users'])],
+    destructive: resyncs(['public.users']),
+  },
+  {
+    name: 'somebody took the list away',
+    world: relist('users', null),
+    changes: ['update_settings shop:publication'],
+  },
+  {
+    name: 'the replica identity of a table with a column list becomes FULL',
+    world: editObserved('users', () => ({ replicaIdentity: 'f', replicaIdentityColumns: ['id', 'name', 'at'] })),
+    changes: ['update_settings shop:publication'],
+  },
+  {
+    name: 'the replica identity of a table with a column list takes in a column that is not copied',
+    world: editObserved('users', () => ({ replicaIdentity: 'i', replicaIdentityColumns: ['id', 'at'] })),
+    changes: ['update_settings shop:publication'],
   },
   {
     name: 'a column is added in the source',
@@ -798,3 +828,14 @@ test('a publication and a slot of another destination stay out of it', () => {
   };
   expect(planOf(BASE_CONFIG, current).changes).toEqual([]);
 });
+
+/** Somebody else gives a member of the publication another column list. */
+function relist(name: string, columns: readonly string[] | null) {
+  return (current: World): World => ({
+    ...current,
+    publications: current.publications.map((publication) => ({
+      ...publication,
+      tables: publication.tables.map((member) => (member.name === name ? { ...member, columns } : member)),
+    })),
+  });
+}

@@ -60,7 +60,9 @@ export function planSource(input: SourceInput): SourcePlan {
   const streamed = streamedTables(resolution, known, catalog);
   const continuing = new Set([...streamed.keys()].filter((key) => isStreaming(known.get(key))));
   const streamInScope = scope.stream || [...streamed.keys(), ...streamingKeys(known)].some((key) => scope.covers(key));
-  const publication = planPublication({ source, state, catalog, streamed, continuing, generation });
+  const copied = (key: string) =>
+    (resolution.tables.get(key)?.intent ?? known.get(key))?.columns.map((column) => column.name) ?? [];
+  const publication = planPublication({ source, state, catalog, streamed, continuing, generation, copied });
   const slot = planSlot({
     source,
     state,

@@ -59,6 +59,13 @@ function methodObstacle(problem: MethodProblem, table: ObservedTable, config: Ta
         inherent: true,
       };
     }
+    case 'unwritable':
+      return {
+        code: 'REPLICA_IDENTITY_UNSUITABLE',
+        message: `${problem.carrier.schema}.${problem.carrier.name} has REPLICA IDENTITY FULL and a virtual generated column: Postgres refuses its updates and deletes as soon as it is published`,
+        hint: `ALTER TABLE ${quoteQualified(problem.carrier)} REPLICA IDENTITY DEFAULT;`,
+        inherent: true,
+      };
     case 'identity': {
       const named = problem.carriers.slice(0, NAMED_LEAVES);
       const names = named.map((carrier) => `${carrier.schema}.${carrier.name}`).join(', ');

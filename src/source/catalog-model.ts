@@ -76,6 +76,10 @@ export interface ObservedPublication {
   readonly delete: boolean;
   readonly truncate: boolean;
   readonly viaPartitionRoot: boolean;
+  /** 18+: stored generated columns of tables without a column list are sent. */
+  readonly storedGenerated: boolean;
+  /** 15+: schemas of FOR TABLES IN SCHEMA, beside which no column list may stand. */
+  readonly schemas: readonly string[];
   readonly tables: readonly {
     readonly schema: string;
     readonly name: string;

@@ -11,6 +11,8 @@ export type MethodProblem =
   /** Its changes are not in the write-ahead log; `what` goes on a sentence that starts with its name. */
   | { readonly kind: 'not_logged'; readonly what: string }
   | { readonly kind: 'no_key' }
+  /** One of the tables that hold its rows could not be written any more once it is published. */
+  | { readonly kind: 'unwritable'; readonly carrier: ObservedTable }
   /** Those of the tables that hold its rows whose replica identity lacks the key. */
   | { readonly kind: 'identity'; readonly key: readonly string[]; readonly carriers: readonly ObservedTable[] };
 
@@ -33,9 +35,12 @@ export function methodProblem(
   if ((streamed || config.method === 'incremental') && key.length === 0) return { kind: 'no_key' };
   if (!streamed) return null;
   // Postgres sends the replica identity of the table that holds the row: for a partitioned table, that of the leaf.
-  const carriers = (table.kind === 'p' ? leavesOf(table, tables) : [table]).filter((carrier) =>
-    key.some((column) => !carrier.replicaIdentityColumns.includes(column)),
+  const holders = table.kind === 'p' ? leavesOf(table, tables) : [table];
+  const unwritable = holders.find(
+    (holder) => holder.replicaIdentity === 'f' && holder.columns.some(({ generated }) => generated === 'v'),
   );
+  if (unwritable !== undefined) return { kind: 'unwritable', carrier: unwritable };
+  const carriers = holders.filter((holder) => key.some((column) => !holder.replicaIdentityColumns.includes(column)));
   return carriers.length === 0 ? null : { kind: 'identity', key, carriers };
 }
 

@@ -13,6 +13,7 @@ export function sampleTable(fields: Partial<TableState> = {}): TableState {
     lookback_ms: 0,
     schedule: { kind: 'every', everyMs: 300_000 },
     on_remove: 'retire',
+    on_partition_change: 'resync',
     target: { schema: 'public', name: 'users' },
     metadata_prefix: '_ph_',
     enabled: true,

@@ -65,6 +65,10 @@ function tableState(reader: Reader): TableState {
     lookback_ms: reader.number('lookback_ms'),
     schedule: reader.object('schedule', scheduleState),
     on_remove: reader.oneOf('on_remove', ['retire', 'keep', 'drop']),
+    // Documents from before partitions were watched lack it.
+    on_partition_change: reader.has('on_partition_change')
+      ? reader.oneOf('on_partition_change', ['resync', 'warn'])
+      : 'resync',
     target: reader.object('target', (target) => ({ schema: target.text('schema'), name: target.text('name') })),
     metadata_prefix: reader.text('metadata_prefix'),
     enabled: reader.flag('enabled'),
@@ -107,6 +111,10 @@ class Reader {
     const isObject = typeof raw === 'object' && raw !== null && !Array.isArray(raw);
     if (!isObject) problems.push(`${path === '' ? 'the document' : path} is not an object`);
     this.#fields = new Map(isObject ? Object.entries(raw) : []);
+  }
+
+  has(key: string): boolean {
+    return this.#fields.has(key);
   }
 
   text(key: string): string {

@@ -1,4 +1,4 @@
-import type { Deletes, Method, OnRemove, Output, Schedule } from '../config/config.js';
+import type { Deletes, Method, OnPartitionChange, OnRemove, Output, Schedule } from '../config/config.js';
 
 /**
  * The state document: what was applied, never what was read. Cursors, LSNs and run history are the destination's (law 2);
@@ -75,6 +75,7 @@ export interface TableState {
   readonly lookback_ms: number;
   readonly schedule: Schedule;
   readonly on_remove: OnRemove;
+  readonly on_partition_change: OnPartitionChange;
   /** Schema and name in the destination. */
   readonly target: { readonly schema: string; readonly name: string };
   readonly metadata_prefix: string;

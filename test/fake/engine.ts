@@ -80,6 +80,7 @@ function fakeSource(name: string, schedules: readonly Schedule[]): SourceConfig 
           lookbackMs: 0,
           primaryKey: null,
           onAddColumns: 'forward_only',
+          onPartitionChange: 'resync',
           types: {},
           onRemove: 'retire',
           enabled: true,

@@ -107,7 +107,7 @@ describe('each action in a few words', () => {
     reason: '',
     cost: { rows: 0, bytes: 0, seconds: 0, basis: 'none' },
   } as const;
-  const members = { publication: 'p', tables: ['a.b', 'a.c'], sql: '', self_managed: false };
+  const members = { publication: 'p', tables: ['a.b', 'a.c'], sql: '', self_managed: false, column_lists: {} };
   const leaving = { target: { schema: 'public', name: 'users' }, history: false };
   const column = { name: 'note', attnum: 4, type: 'text', target_type: 'VARCHAR' };
   test.each<{ change: Change; text: string }>([

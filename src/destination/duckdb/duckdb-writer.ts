@@ -31,6 +31,7 @@ export async function openDuckDbWriter(
     writeRows: (rows) => call.writeRows(rows),
     recordFailure: (failure) => call.recordFailure(failure),
     requestSnapshot: (request) => call.requestSnapshot(request),
+    recordPartitions: (request) => call.recordPartitions(request),
     addColumns: (request) => call.addColumns(request),
     widenColumns: (table) => call.widenColumns(table),
     renameColumns: (request) => call.renameColumns(request),

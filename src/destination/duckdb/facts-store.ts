@@ -1,5 +1,6 @@
-import type { DestinationFacts, StreamFacts, TableFacts } from '../facts.js';
+import type { DestinationFacts, PartitionFacts, StreamFacts, TableFacts } from '../facts.js';
 import type { StreamIdentity } from '../writer.js';
+import { readPartitionFacts } from './partition-store.js';
 import type { DuckDbSession } from './session.js';
 import { literal } from './sql-text.js';
 import { columnTypes } from './target-ddl.js';
@@ -54,6 +55,7 @@ export async function readFacts(session: DuckDbSession): Promise<DestinationFact
        ${ISO('last_run_at')}, load_rows_per_second, error_code, error_message, ${ISO('error_at')}, snapshot, snapshot_lsn
      FROM _sluice.tables ORDER BY address`,
   );
+  const partitions = await readPartitionFacts(session);
   return {
     exists: true,
     streams: streams.map(
@@ -69,7 +71,7 @@ export async function readFacts(session: DuckDbSession): Promise<DestinationFact
         updatedAt: row.updated_at ?? '',
       }),
     ),
-    tables: tables.map(tableFacts),
+    tables: tables.map((row) => tableFacts(row, partitions.get(row.address) ?? null)),
     foreignTables: await userTables(session, NOT_OURS),
   };
 }
@@ -101,7 +103,7 @@ export async function readStream(session: DuckDbSession, source: string): Promis
   return rows[0]?.confirmed_lsn ?? null;
 }
 
-function tableFacts(row: TableRow): TableFacts {
+function tableFacts(row: TableRow, partitions: PartitionFacts | null): TableFacts {
   return {
     address: row.address,
     loadedGeneration: row.loaded_generation,
@@ -122,6 +124,7 @@ function tableFacts(row: TableRow): TableFacts {
       row.snapshot === null || row.snapshot_lsn === null
         ? null
         : { snapshot: row.snapshot, snapshotLsn: row.snapshot_lsn },
+    partitions,
   };
 }
 

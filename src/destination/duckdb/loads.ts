@@ -11,6 +11,7 @@ import { ensureTableRow, readStream, writeRun, writeStream, writeTableFacts } fr
 import { heldTable, takeHeld, takeHeldGaps } from './held-changes.js';
 import { lsnNumber, lsnNumberSql } from './lsn-number.js';
 import { isClaimed, refuseOccupied } from './occupied.js';
+import { writePartitionFacts } from './partition-store.js';
 import type { DuckDbSession } from './session.js';
 import { columnList, identifier, keyEquality, literal, qualified } from './sql-text.js';
 import { columnDefinition, columnTypes, createHistory, ensureSchema, liveRows, tableExists } from './target-ddl.js';
@@ -177,6 +178,7 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
       error_message: null,
       error_at: null,
     });
+    if (finish.partitions !== null) await writePartitionFacts(session, table.address, finish.partitions);
     if (finish.stream !== null && (await readStream(session, finish.stream.source)) === null) {
       await writeStream(session, { ...finish.stream, confirmedAt: endedAt, updatedAt: endedAt, unseen: [] });
     }

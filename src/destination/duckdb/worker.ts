@@ -19,6 +19,7 @@ import type {
   LoadOutcome,
   PageOutcome,
   RecordFailure,
+  RecordPartitions,
   RenameColumns,
   RetireTable,
   WriteRows,
@@ -32,6 +33,7 @@ import { dropHeld, pruneHeld } from './held-changes.js';
 import { finishLoad, moveRejected, RunningLoad, takeRejected } from './loads.js';
 import { upsertStatements } from './merge-sql.js';
 import { commitPage, StagedPage } from './pages.js';
+import { writePartitionFacts } from './partition-store.js';
 import { publishCopy } from './publish-copy.js';
 import { dropTable, moveTable, retireTable } from './retired-tables.js';
 import { DuckDbSession, type SessionSettings } from './session.js';
@@ -240,6 +242,31 @@ const surface = {
     await (await opened()).run(
       `UPDATE _sluice.tables SET resnapshot_reason = ${literal(request.reason)} WHERE address = ${literal(request.address)}`,
     );
+  },
+
+  async recordPartitions(request: RecordPartitions): Promise<void> {
+    const db = await opened();
+    const { address, partitions, accepted } = request;
+    await db.transaction(async () => {
+      await writePartitionFacts(db, address, partitions);
+      if (accepted === null) return;
+      await writeRun(db, {
+        ...accepted.run,
+        address,
+        kind: 'partitions',
+        status: 'ok',
+        endedAt: now().toISOString(),
+        rows: 0,
+        inserted: 0,
+        updated: 0,
+        deleted: 0,
+        rejected: 0,
+        fromLsn: null,
+        toLsn: null,
+        errorCode: accepted.code,
+        errorMessage: accepted.message,
+      });
+    });
   },
 
   async addColumns(request: AddColumns): Promise<void> {

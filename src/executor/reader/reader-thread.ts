@@ -2,6 +2,7 @@ import { asSluiceError } from '../../error/sluice-error.js';
 import type { RelationTarget } from '../../pgoutput/relation-cache.js';
 import type { ConnectTarget } from '../../source/connect.js';
 import type { DecodedColumn } from '../../source/copy-decoder.js';
+import type { PartitionRecord } from '../../source/partition-leaf.js';
 import type { ChannelEnd } from '../../thread/batch-channel.js';
 import { startThread, type ThreadHandle } from '../../thread/call.js';
 import type { ReaderSurface } from './worker.js';
@@ -18,6 +19,8 @@ export interface BeginSnapshot {
     readonly oid: number;
     readonly columns: readonly { readonly attnum: number; readonly name: string; readonly type: string }[];
   };
+  /** Oid of a partitioned table whose leaves are wanted; null: none are. */
+  readonly partitionsOf: number | null;
 }
 
 export interface SnapshotTaken {
@@ -25,6 +28,7 @@ export interface SnapshotTaken {
   readonly snapshotLsn: string;
   /** Server clock, ISO 8601 UTC. */
   readonly takenAt: string;
+  readonly partitions: PartitionRecord | null;
 }
 
 export interface CopyRequest {

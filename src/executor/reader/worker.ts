@@ -9,6 +9,7 @@ import { type ConnectTarget, connectSource, type SourceConnection } from '../../
 import { CopyTableDecoder } from '../../source/copy-decoder.js';
 import { copyOut } from '../../source/copy-stream.js';
 import { CopyTupleReader } from '../../source/copy-tuples.js';
+import { readPartitions } from '../../source/partition-leaf.js';
 import { quoteLiteral, quoteQualified } from '../../source/sql-identifier.js';
 import { BatchSender } from '../../thread/batch-channel.js';
 import { emitEvent, serve } from '../../thread/call.js';
@@ -71,7 +72,8 @@ const surface = {
       never,
     );
     if (row === undefined) throw new SluiceError({ code: 'INTERNAL', message: 'the server gave no snapshot' });
-    return { snapshot: row.snapshot, snapshotLsn: row.lsn, takenAt: row.at };
+    const partitions = request.partitionsOf === null ? null : await readPartitions(db, request.partitionsOf, never);
+    return { snapshot: row.snapshot, snapshotLsn: row.lsn, takenAt: row.at, partitions };
   },
 
   async copy(request: CopyRequest): Promise<CopySummary> {

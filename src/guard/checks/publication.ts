@@ -1,7 +1,11 @@
+import { listHint } from '../../planner/published-columns.js';
 import type { ObservedPublication } from '../../source/catalog-model.js';
+import { columnList, isSentBy, leftOut, publishedList, selectedColumns } from '../../source/column-list.js';
 import {
   addPublicationTablesSql,
   createPublicationSql,
+  type PublishedTable,
+  relistPublicationTablesSql,
   setPublicationOptionsSql,
 } from '../../source/publication-sql.js';
 import { quoteIdentifier, quoteQualified } from '../../source/sql-identifier.js';
@@ -17,14 +21,15 @@ export function checkPublication(subject: Subject): Finding[] {
     return [
       ...mayChange(subject, publication),
       ...ownsTables(subject, tables, publication),
-      ...(publication === undefined ? [] : narrows(tables, publication)),
+      ...(publication === undefined ? [] : narrows(subject, tables, publication, true)),
+      ...lists(subject, tables, publication),
     ];
   }
   if (publication === undefined) return [missing(subject, tables)];
   return [
     ...lacksTables(subject, tables, publication),
     ...lacksOptions(subject, tables, publication),
-    ...narrows(tables, publication),
+    ...narrows(subject, tables, publication, false),
   ];
 }
 
@@ -100,29 +105,31 @@ function missing(subject: Subject, tables: readonly SubjectTable[]): Finding {
     why: 'it is self-managed, so Sluice does not make it',
     fixSql: createPublicationSql(
       name,
-      tables.map(({ observed }) => observed),
+      tables.map((table) => listed(subject, table, false)),
     ),
   });
 }
 
 function lacksTables(subject: Subject, tables: readonly SubjectTable[], publication: ObservedPublication): Finding[] {
   const published = new Set(publication.tables.map((table) => table.oid));
-  const lacking = tables
-    .map(({ observed }) => observed)
-    .filter((table) => {
-      if (published.has(table.oid)) return false;
-      // Without publish_via_partition_root a partitioned table is there as its leaves; lacksOptions tells of that.
-      const leaves = table.kind === 'p' && !publication.viaPartitionRoot ? carriers(subject, table) : [];
-      return leaves.length === 0 || leaves.some((leaf) => !published.has(leaf.oid));
-    });
+  const listable = !publication.allTables && publication.schemas.length === 0;
+  const lacking = tables.filter(({ observed: table }) => {
+    if (published.has(table.oid)) return false;
+    // Without publish_via_partition_root a partitioned table is there as its leaves; lacksOptions tells of that.
+    const leaves = table.kind === 'p' && !publication.viaPartitionRoot ? carriers(subject, table) : [];
+    return leaves.length === 0 || leaves.some((leaf) => !published.has(leaf.oid));
+  });
   if (lacking.length === 0) return [];
   return [
     finding(subject, {
       level: 'error',
       code: 'PUBLICATION_TABLES',
-      message: `publication "${publication.name}" lacks ${lacking.map((table) => `${table.schema}.${table.name}`).join(', ')}`,
+      message: `publication "${publication.name}" lacks ${lacking.map(({ observed: table }) => `${table.schema}.${table.name}`).join(', ')}`,
       why: 'Postgres sends changes of published tables only',
-      fixSql: addPublicationTablesSql(publication.name, lacking),
+      fixSql: addPublicationTablesSql(
+        publication.name,
+        lacking.map((table) => (listable ? listed(subject, table, publication.storedGenerated) : table.observed)),
+      ),
     }),
   ];
 }
@@ -132,7 +139,7 @@ function lacksOptions(subject: Subject, tables: readonly SubjectTable[], publica
     (operation) => !publication[operation],
   );
   const partitioned = tables.some(({ observed }) => observed.kind === 'p');
-  const fixSql = setPublicationOptionsSql(publication.name);
+  const fixSql = setPublicationOptionsSql(publication.name, publication.storedGenerated);
   const findings: Finding[] = [];
   if (operations.length > 0) {
     findings.push(
@@ -159,41 +166,115 @@ function lacksOptions(subject: Subject, tables: readonly SubjectTable[], publica
   return findings;
 }
 
-/** A load reads the whole table, the stream what the publication lets through: the two would not agree. */
-function narrows(tables: readonly SubjectTable[], publication: ObservedPublication): Finding[] {
+/** A load reads all rows and columns that are copied, the stream brings what the publication lets through. */
+function narrows(
+  subject: Subject,
+  tables: readonly SubjectTable[],
+  publication: ObservedPublication,
+  managed: boolean,
+): Finding[] {
   const members = new Map(publication.tables.map((member) => [member.oid, member]));
-  return tables.flatMap(({ address, config, observed }): Finding[] => {
+  return tables.flatMap((table): Finding[] => {
+    const { address, observed } = table;
     const member = members.get(observed.oid);
     if (member === undefined) return [];
-    const { columns, rowFilter } = member;
-    const key = config.primaryKey ?? observed.primaryKey;
-    const lacking = observed.columns.filter(({ name, generated }) => {
-      if (columns === null || columns.includes(name) || generated !== '') return false;
-      const { columns: selection } = config;
-      return (
-        selection.kind === 'all' ||
-        key.includes(name) ||
-        selection.columns.includes(name) === (selection.kind === 'include')
-      );
-    });
-    if (rowFilter === null && lacking.length === 0) return [];
-    const what = [
-      ...(rowFilter === null ? [] : [`rows by ${rowFilter}`]),
-      ...(lacking.length === 0 ? [] : [`columns to (${(columns ?? []).join(', ')})`]),
-    ];
-    const name = quoteIdentifier(publication.name);
-    const table = quoteQualified(observed);
+    const { columns } = copied(subject, table);
+    // A list of ours is brought into step by the next apply.
+    const lacking = managed ? [] : columns.filter((name) => member.columns?.includes(name) === false);
+    const filtered = member.rowFilter !== null;
+    if (filtered || lacking.length > 0) {
+      const what = [
+        ...(filtered ? [`limits its rows by ${member.rowFilter}`] : []),
+        ...(lacking.length === 0 ? [] : [`does not send its columns ${lacking.join(', ')}`]),
+      ];
+      const list = member.columns === null ? null : [...member.columns, ...lacking];
+      return [
+        {
+          level: 'error',
+          code: 'PUBLICATION_FILTER',
+          address,
+          message: `publication "${publication.name}" ${what.join(' and ')}`,
+          why: 'a load reads them and the stream does not bring them; exclude columns in the config, and take a row filter away',
+          fixSql: relistPublicationTablesSql(publication.name, [
+            { schema: observed.schema, name: observed.name, list },
+          ]),
+          needsRestart: false,
+        },
+      ];
+    }
+    if (managed) return [];
+    const extra = leftOut({ table: observed, leaves: [], copied: columns }).filter(
+      (name) => member.columns === null || member.columns.includes(name),
+    );
+    const spare = extra.filter((name) => !observed.replicaIdentityColumns.includes(name));
+    return spare.length === 0 ? [] : [excludedCross(address, publication.name, spare)];
+  });
+}
+
+function excludedCross(address: string, publication: string, columns: readonly string[]): Finding {
+  return {
+    level: 'info',
+    code: 'PUBLICATION_COLUMNS',
+    address,
+    message: `publication "${publication}" sends ${columns.join(', ')}, which the config leaves out`,
+    why: 'they leave the database and are dropped before the destination; a column list would keep them in (Postgres 15 and later, not with REPLICA IDENTITY FULL)',
+    fixSql: null,
+    needsRestart: false,
+  };
+}
+
+/** What a list of ours means for whoever alters the table, and a list that no longer covers the replica identity. */
+function lists(
+  subject: Subject,
+  tables: readonly SubjectTable[],
+  publication: ObservedPublication | undefined,
+): Finding[] {
+  if (publication === undefined) return [];
+  return tables.flatMap(({ address, observed }): Finding[] => {
+    const list = publishedList(publication, observed);
+    if (list === null) return [];
+    const leaves = carriers(subject, observed);
+    const uncovered = leaves.filter(
+      (part) => part.replicaIdentity === 'f' || part.replicaIdentityColumns.some((name) => !list.includes(name)),
+    );
+    if (uncovered.length > 0) {
+      return [
+        {
+          level: 'error',
+          code: 'COLUMN_LIST_IDENTITY',
+          address,
+          message: `the column list in publication "${publication.name}" does not cover the replica identity of ${uncovered.map((part) => `${part.schema}.${part.name}`).join(', ')}`,
+          why: 'Postgres refuses updates and deletes on the table until it does; sluice apply mends the list as well',
+          fixSql: relistPublicationTablesSql(publication.name, [{ schema: observed.schema, name: observed.name }]),
+          needsRestart: false,
+        },
+      ];
+    }
     return [
       {
-        level: 'error',
-        code: 'PUBLICATION_FILTER',
+        level: 'info',
+        code: 'COLUMN_LIST',
         address,
-        message: `publication "${publication.name}" limits the table's ${what.join(' and its ')}`,
-        why: 'a load reads the whole table and the stream brings only this part, so the copy would differ',
-        // ADD TABLE is refused for a table that is there, and SET TABLE would name all others as well.
-        fixSql: `alter publication ${name} drop table ${table};\nalter publication ${name} add table ${table};`,
+        message: listHint(publication.name, observed, list),
+        why: 'excluded columns never leave the database; dropping a listed column with CASCADE would take the table out of the publication',
+        fixSql: null,
         needsRestart: false,
       },
     ];
   });
+}
+
+function copied(subject: Subject, { config, observed }: SubjectTable): { readonly columns: readonly string[] } {
+  const key = config.primaryKey ?? observed.primaryKey;
+  const isSent = isSentBy(subject.catalog, subject.source.cdc, observed);
+  return { columns: selectedColumns(config, observed, key, isSent).columns.map((column) => column.name) };
+}
+
+/** The table with the list that its config asks for, as SQL names it. */
+function listed(subject: Subject, table: SubjectTable, storedGenerated: boolean): PublishedTable {
+  const { observed } = table;
+  const leaves = observed.kind === 'p' ? carriers(subject, observed) : [];
+  const entry = { table: observed, leaves, copied: copied(subject, table).columns };
+  const list = columnList(entry, subject.catalog.server.versionNum, storedGenerated);
+  return { schema: observed.schema, name: observed.name, list };
 }
