@@ -149,6 +149,8 @@ export const ERROR_CODES = {
   APPLY_INCOMPLETE: { exit: 1, retry: STOP },
   /** Some tables failed in a sync; each is listed. */
   SYNC_INCOMPLETE: { exit: 1, retry: SOON },
+  /** Messages of a large transaction could not be kept on disk (`spill/` beside the state): it is full or fails. */
+  SPILL_FAILED: { exit: 69, retry: SOON },
   /** Something did not end within its deadline. */
   TIMEOUT: { exit: 75, retry: SOON },
   /** The work was cancelled by a signal or by the caller. */
