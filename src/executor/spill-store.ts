@@ -73,7 +73,8 @@ export class SpillStore {
   #largest(): SpillLog {
     let largest: SpillLog | null = null;
     for (const log of this.#logs) if (largest === null || log.inMemory > largest.inMemory) largest = log;
-    if (largest === null) throw new SluiceError({ code: 'INTERNAL', message: 'a spill store without logs holds memory' });
+    if (largest === null)
+      throw new SluiceError({ code: 'INTERNAL', message: 'a spill store without logs holds memory' });
     return largest;
   }
 }
