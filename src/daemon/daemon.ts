@@ -27,7 +27,7 @@ export async function runDaemon(deps: DaemonDeps, signal: AbortSignal): Promise<
   log.info({ file: config.file, sources: Object.keys(config.sources) }, 'daemon started');
   if (config.daemon.http !== null)
     log.warn({ listen: config.daemon.http.listen }, 'daemon.http is not served by this version');
-  const work = workAndClose(new DaemonLoop({ engine, clock, log }), engine, signal);
+  const work = workAndClose(new DaemonLoop({ engine, clock, log, random: Math.random }), engine, signal);
   const ended = await endsInTime(work, clock, signal);
   if (ended) log.info({}, 'daemon stopped');
   else log.warn({ drain_ms: DRAIN_MS }, 'stopped before the work under way had ended; the next start does it again');

@@ -6,20 +6,21 @@ import type { Plan } from '../planner/change.js';
 import { planChanges } from '../planner/plan.js';
 import { setupSql } from '../source/setup-sql.js';
 import { raiseGeneration } from '../state/edit.js';
-import { openStateLock, withLock } from '../state/lock.js';
+import { openStateLock } from '../state/lock.js';
 import { systemProcesses } from '../state/process-table.js';
 import type { StateDocument } from '../state/state.js';
 import { openStateFile } from '../state/state-file.js';
 import { applyPlan } from './apply-plan.js';
-import { Destinations } from './destinations.js';
+import { Destinations, type OpenDestination } from './destinations.js';
 import type { Engine, EngineDeps, SourceRun, SyncRequest } from './engine.js';
+import { Followers, followSource } from './follow-source.js';
 import { observe } from './observe.js';
 import { SourceConnections } from './source-connections.js';
+import type { SyncSourceDeps } from './source-sync-run.js';
+import { spillFolder } from './spill-store.js';
+import { StateAccess } from './state-access.js';
 import { sourceStatuses } from './status.js';
 import { syncSource } from './sync-source.js';
-
-/** A second apply or sync waits this long for the first, then ends with STATE_LOCKED. */
-const LOCK_WAIT_MS = 10_000;
 
 /** The engine of one config file. Nothing is opened before it is needed. */
 export function createEngine(deps: EngineDeps): Engine {
@@ -41,9 +42,8 @@ export function createEngine(deps: EngineDeps): Engine {
   });
   const destinations = new Destinations(config, (name, what) => onEvent({ kind: 'waiting', address: name, what }));
   const world = { connections, destinations };
-
-  const locked = <T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> =>
-    withLock(lock, { waitMs: LOCK_WAIT_MS, signal }, work);
+  const access = new StateAccess(lock, clock);
+  const followers = new Followers();
 
   const makePlan = async (targets: readonly string[], signal: AbortSignal): Promise<Plan> => {
     const state = await stateFile.read();
@@ -67,12 +67,12 @@ export function createEngine(deps: EngineDeps): Engine {
     for (const name of names) {
       const settings = config.destinations[name];
       if (settings?.type !== 'duckdb' || settings.publish === null) continue;
-      const { writer } = await destinations.get(name);
       const published = await stat(settings.publish.path).catch(() => null);
       const age = published === null ? Number.POSITIVE_INFINITY : clock.now().getTime() - published.mtimeMs;
       if (age < settings.publish.everyMs) continue;
       try {
-        await writer.publish(settings.publish.path);
+        const { path } = settings.publish;
+        await destinations.whenIdle(name, ({ writer }) => writer.publish(path));
       } catch (error) {
         troubles.set(name, toPlain(asSluiceError(error)));
       }
@@ -80,20 +80,28 @@ export function createEngine(deps: EngineDeps): Engine {
     return troubles;
   };
 
+  const syncDeps = (source: string, destination: OpenDestination): Omit<SyncSourceDeps, 'claim'> => ({
+    connections,
+    destination,
+    clock,
+    onEvent,
+    spillFolder: spillFolder(config.state.path, source),
+  });
+
   return {
     config,
 
     plan: ({ targets }, signal) => makePlan(targets, signal),
 
     apply: (plan, signal) =>
-      locked(signal, async () => {
+      access.change(signal, async () => {
         const results = await applyPlan(plan, { config, stateFile, ...world, clock, onEvent }, signal);
         await destinations.releaseAll();
         return results;
       }),
 
     sync: (request, signal) =>
-      locked(signal, async () => {
+      access.sync(signal, async () => {
         const state = await applied();
         const chosen = chosenSources(state, request);
         const used = new Set<string>();
@@ -104,19 +112,32 @@ export function createEngine(deps: EngineDeps): Engine {
             if (sourceState === undefined || settings === undefined) {
               return leftTheFile(source, config.file);
             }
+            const force = request.force || request.untilCaughtUp;
+            const followed = followers.has(source);
+            // Its follower does what is due by itself before it streams; a load there must not hold up the others here.
+            if (followed && !force && only === null && !followers.isStreaming(source)) return nothingDue(source);
             used.add(sourceState.destination);
-            return syncSource(
-              {
-                source,
-                connection: settings.connection,
-                state: sourceState,
-                only,
-                force: request.force || request.untilCaughtUp,
-                untilCaughtUp: request.untilCaughtUp,
-              },
-              { connections, destination: await destinations.get(sourceState.destination), clock, onEvent },
-              signal,
-            );
+            const claim = followers.claimOf(source, signal);
+            try {
+              return await destinations.using(sourceState.destination, (destination) =>
+                syncSource(
+                  {
+                    source,
+                    connection: settings.connection,
+                    state: sourceState,
+                    only,
+                    force,
+                    untilCaughtUp: request.untilCaughtUp,
+                    following: null,
+                    followedElsewhere: followed,
+                  },
+                  { ...syncDeps(source, destination), claim: claim.take },
+                  signal,
+                ),
+              );
+            } finally {
+              claim.giveBack();
+            }
           }),
         );
         await destinations.releaseAll();
@@ -128,6 +149,12 @@ export function createEngine(deps: EngineDeps): Engine {
         const ok = runs.every((run) => run.error === null && run.tables.every((table) => table.status === 'ok'));
         return { sources: runs, ok };
       }),
+
+    follow: (source, signal) =>
+      followSource(
+        { source, config, access, followers, destinations, clock, applied, syncDeps, publishCopies },
+        signal,
+      ),
 
     status: async (signal) => {
       const state = await stateFile.read();
@@ -143,7 +170,7 @@ export function createEngine(deps: EngineDeps): Engine {
     },
 
     resync: (addresses, reason, signal) =>
-      locked(signal, async () => {
+      access.change(signal, async () => {
         const state = await applied();
         const tables = addresses.flatMap((address) => tablesAt(state, address));
         let next = state;
@@ -181,6 +208,10 @@ function leftTheFile(source: string, file: string): SourceRun {
     hint: 'run: sluice apply (removes it)',
   };
   return { source, transactions: 0, changes: 0, confirmedLsn: null, durationMs: 0, error, tables: [] };
+}
+
+function nothingDue(source: string): SourceRun {
+  return { source, transactions: 0, changes: 0, confirmedLsn: null, durationMs: 0, error: null, tables: [] };
 }
 
 function chosenSources(state: StateDocument, request: SyncRequest): { source: string; only: string | null }[] {

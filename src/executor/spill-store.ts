@@ -121,6 +121,33 @@ export class SpillLog {
     this.#owner.kept(HEADER_BYTES + length);
   }
 
+  /** Appends its records to another log and is empty then; for logs that never went to the file. */
+  moveTo(other: SpillLog): void {
+    const records = this.#chunks.map(({ buffer, used }) => ({ buffer, used }));
+    // Before they are counted again, or the budget might send this log to its file in between.
+    this.#forgetChunks();
+    for (const { buffer, used } of records) other.#appendRecords(buffer, used);
+  }
+
+  #appendRecords(records: Buffer, length: number): void {
+    const chunk = this.#chunkFor(length);
+    records.copy(chunk.buffer, chunk.used, 0, length);
+    chunk.used += length;
+    this.#inMemory += length;
+    this.#owner.kept(length);
+  }
+
+  /** Forgets the records of a log that never went to the file; it can be used on. */
+  clear(): void {
+    if (this.#file !== null) throw new SluiceError({ code: 'INTERNAL', message: `${this.#path} is not empty` });
+    this.#forgetChunks();
+  }
+
+  /** Something of it lies on disk. */
+  get onDisk(): boolean {
+    return this.#file !== null;
+  }
+
   #chunkFor(size: number): { readonly buffer: Buffer; used: number } {
     const last = this.#chunks.at(-1);
     if (last !== undefined && last.buffer.length - last.used >= size) return last;
@@ -196,7 +223,11 @@ export class SpillLog {
 
   #forgetChunks(): void {
     this.#owner.freed(this.#inMemory);
+    // One is kept for what comes next: a log that is emptied again and again allocates nothing.
+    const [first] = this.#chunks;
     this.#chunks = [];
+    if (first !== undefined && first.buffer.length === CHUNK_BYTES)
+      this.#chunks.push(Object.assign(first, { used: 0 }));
     this.#inMemory = 0;
   }
 

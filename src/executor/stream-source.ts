@@ -1,21 +1,13 @@
 import type { PageTable, PageTableOutcome } from '../destination/writer.js';
 import { asSluiceError, SluiceError, toPlain } from '../error/sluice-error.js';
-import { formatLsn, type Lsn, laterLsn, parseLsn } from '../pgoutput/lsn.js';
-import type { SourceConnection } from '../source/connect.js';
-import { advanceSlot, currentWalFlushLsn } from '../source/slot.js';
+import { formatLsn, type Lsn, laterLsn } from '../pgoutput/lsn.js';
 import { abandonReceiver, openBatchChannel } from '../thread/batch-channel.js';
 import type { OpenDestination } from './destinations.js';
 import type { Clock, EngineEvent } from './engine.js';
 import { failpoint } from './failpoint.js';
 import { decodedColumns, settleBoth } from './load-table.js';
-import type { PageSummary, ReaderThread } from './reader/reader-thread.js';
+import type { FedPage, PageFeed } from './page-feed.js';
 import type { TablePlan } from './table-plan.js';
-
-/**
- * Messages in one page. Each page costs a pass over the WAL since the slot's restart point, so few large pages are
- * cheaper than many small ones; the server keeps one page in a temporary file while it is read.
- */
-const PAGE_MESSAGES = 500_000;
 
 /** A cdc table while its source is synced. */
 export interface StreamTable {
@@ -35,10 +27,7 @@ export interface StreamCounts {
 export interface StreamDeps {
   readonly source: string;
   readonly slot: string;
-  readonly publication: string;
   readonly systemIdentifier: string;
-  readonly control: SourceConnection;
-  readonly reader: ReaderThread;
   readonly destination: OpenDestination;
   readonly clock: Clock;
   readonly onEvent: (event: EngineEvent) => void;
@@ -49,20 +38,27 @@ export interface StreamDeps {
 /** The stream of one source: pages are staged, committed with their checkpoint, and only then confirmed to Postgres. */
 export class SourceStream {
   readonly #deps: StreamDeps;
+  #feed: PageFeed;
   readonly counts = new Map<string, StreamCounts>();
   readonly failures = new Map<string, SluiceError>();
   #confirmed: Lsn;
   transactions = 0;
   changes = 0;
 
-  constructor(deps: StreamDeps, confirmed: Lsn) {
+  constructor(deps: StreamDeps, feed: PageFeed, confirmed: Lsn) {
     this.#deps = deps;
+    this.#feed = feed;
     this.#confirmed = confirmed;
   }
 
   /** The destination holds everything up to here. */
   get confirmed(): Lsn {
     return this.#confirmed;
+  }
+
+  /** From now on pages come from there; between two pages only. */
+  readFrom(feed: PageFeed): void {
+    this.#feed = feed;
   }
 
   /** Reads pages until everything that was committed before `target` has landed. */
@@ -73,24 +69,20 @@ export class SourceStream {
     } while (this.#confirmed < target);
   }
 
-  /** One page: at most about {@link PAGE_MESSAGES}, whole transactions. */
+  /** One page of whole transactions. */
   async page(target: Lsn, signal: AbortSignal): Promise<void> {
     const { destination } = this.#deps;
     await destination.pages.run(() => this.#page(target, signal));
   }
 
   async #page(target: Lsn, signal: AbortSignal): Promise<void> {
-    const { control, clock, destination } = this.#deps;
+    const { clock, destination } = this.#deps;
     const startedAt = clock.now().toISOString();
-    // Read before the peek: whatever was committed before it is in a page that did not fill up.
-    const flushed = await currentWalFlushLsn(control, signal);
     const streamed = this.#deps.tables.filter((table) => table.mode !== 'excluded');
-    const summary = await this.#stage(streamed);
-    if (summary === null) return;
-    const full = summary.messages >= PAGE_MESSAGES;
-    const lastEnd = summary.lastEndLsn === null ? this.#confirmed : parseLsn(summary.lastEndLsn);
-    const reached = full ? lastEnd : laterLsn(flushed, lastEnd);
-    const next = laterLsn(reached, this.#confirmed);
+    const page = await this.#stage(streamed, signal);
+    if (page === null) return;
+    const { summary } = page;
+    const next = laterLsn(page.reached, this.#confirmed);
     await failpoint('before_data_commit');
     const outcome = await destination.writer.commitPage({
       source: this.#deps.source,
@@ -106,7 +98,7 @@ export class SourceStream {
         }),
       ),
       confirmedLsn: formatLsn(next),
-      confirmedAt: full && summary.lastCommitAt !== null ? summary.lastCommitAt : startedAt,
+      confirmedAt: page.asOf ?? startedAt,
       runId: this.#deps.runId,
       startedAt,
       transactions: summary.transactions,
@@ -114,7 +106,7 @@ export class SourceStream {
     await failpoint('after_data_commit');
     // Law 1: the rows and this position are durable in the destination; only now may Postgres drop its WAL.
     if (next > this.#confirmed) {
-      await advanceSlot(control, this.#deps.slot, next, signal);
+      await this.#feed.confirm(next, signal);
       this.#confirmed = next;
     }
     await failpoint('after_confirm');
@@ -128,6 +120,28 @@ export class SourceStream {
       transactions: this.transactions,
       confirmedLsn: formatLsn(next),
       remainingBytes: next >= target ? 0 : Number(target - next),
+    });
+  }
+
+  /** Nothing was published up to `position`: it is recorded and confirmed, so that it pins no WAL. */
+  async advance(position: Lsn, signal: AbortSignal): Promise<void> {
+    const { destination, source, slot, systemIdentifier, runId, clock } = this.#deps;
+    if (position <= this.#confirmed) return;
+    await destination.pages.run(async () => {
+      const now = clock.now().toISOString();
+      await destination.writer.commitPage({
+        source,
+        slot,
+        systemIdentifier,
+        tables: [],
+        confirmedLsn: formatLsn(position),
+        confirmedAt: now,
+        runId,
+        startedAt: now,
+        transactions: 0,
+      });
+      await this.#feed.confirm(position, signal);
+      this.#confirmed = position;
     });
   }
 
@@ -152,17 +166,14 @@ export class SourceStream {
   }
 
   /** @returns null when a table's own trouble was met: it is excluded now, and the page is read again without it */
-  async #stage(tables: readonly StreamTable[]): Promise<PageSummary | null> {
-    const { reader, destination } = this.#deps;
+  async #stage(tables: readonly StreamTable[], signal: AbortSignal): Promise<FedPage | null> {
+    const { destination } = this.#deps;
     const channel = openBatchChannel();
     const staging = destination.writer.stagePage({
       tables: tables.map((table) => table.plan.target),
       channel: channel.receiver,
     });
-    const peeking = reader.peekPage({
-      slot: this.#deps.slot,
-      publication: this.#deps.publication,
-      maxChanges: PAGE_MESSAGES,
+    const request = {
       confirmedLsn: formatLsn(this.#confirmed),
       tables: tables.map((table) => ({
         address: table.plan.address,
@@ -172,16 +183,16 @@ export class SourceStream {
         gate: table.mode === 'live' ? table.gate : null,
       })),
       channel: channel.sender,
-    });
-    peeking.catch(() => abandonReceiver(channel.sender.shared));
+    };
+    const feeding = this.#feed.stage(request, signal);
+    feeding.catch(() => abandonReceiver(channel.sender.shared));
     try {
-      const [summary] = await settleBoth(peeking, staging);
-      return summary;
+      const [page] = await settleBoth(feeding, staging);
+      return page;
     } catch (error) {
       const excluded = await this.#exclude(tables, asSluiceError(error));
       if (!excluded) throw error;
-      // The peek was broken off in the middle, and its connection with it.
-      await reader.resetSession();
+      await this.#feed.recover();
       return null;
     }
   }

@@ -1,16 +1,19 @@
 import type { DestinationFacts } from '../destination/facts.js';
 import { SluiceError } from '../error/sluice-error.js';
-import { formatLsn, type Lsn } from '../pgoutput/lsn.js';
+import { formatLsn, type Lsn, parseLsn } from '../pgoutput/lsn.js';
 import type { ObservedSource } from '../source/catalog-model.js';
 import type { SourceConnection } from '../source/connect.js';
 import { advanceSlot, currentWalFlushLsn } from '../source/slot.js';
 import { factsOf, needsLoad, wasLoaded } from './due.js';
 import type { TableRun } from './engine.js';
 import { loadTable } from './load-table.js';
+import { ContinuousFeed, ScheduledFeed } from './page-feed.js';
 import { SNAPSHOT_WAIT_MS, waitForEarlierWriters } from './publication-wait.js';
 import type { ReaderThread } from './reader/reader-thread.js';
+import { waitForFreeSlot } from './slot-holder.js';
 import { slotPosition } from './slot-position.js';
-import type { SourceSyncRun } from './source-sync-run.js';
+import type { Following, SourceSyncRun } from './source-sync-run.js';
+import { clearSpill } from './spill-store.js';
 import { SourceStream, type StreamTable } from './stream-source.js';
 import type { TablePlan } from './table-plan.js';
 
@@ -21,6 +24,13 @@ import type { TablePlan } from './table-plan.js';
 const STREAM_LOOK_MS = 2_000;
 const STREAM_DURING_LOAD_BYTES = 64n * 1024n * 1024n;
 const STREAM_DURING_LOAD_MS = 60_000;
+/** Who asked for seconds of latency is given them while a table loads, too. */
+const CONTINUOUS_DURING_LOAD_MS = 5_000;
+
+/** How often a follower looks whether it is to end. */
+const FOLLOW_LOOK_MS = 250;
+/** A table whose load failed is tried again after this; its changes are held meanwhile. */
+const LOAD_AGAIN_MS = 60_000;
 
 /** A load whose snapshot raced with the stream is made again at once; more often than this something else is wrong. */
 const RACE_ATTEMPTS = 5;
@@ -32,6 +42,7 @@ export class CdcSync {
   /** A table whose load failed is left to the next sync. */
   readonly #failedLoads = new Set<StreamTable>();
   #stream: SourceStream | null = null;
+  #tables: readonly StreamTable[] = [];
 
   constructor(run: SourceSyncRun, control: SourceConnection) {
     this.#run = run;
@@ -69,6 +80,11 @@ export class CdcSync {
       stream: facts.streams.find((stream) => stream.source === source) ?? null,
       anyLive: tables.some((table) => table.mode === 'live'),
     });
+    this.#tables = tables;
+    await clearSpill(this.#run.deps.spillFolder);
+    const { clock, onEvent } = this.#run.deps;
+    const onWait = (what: string): void => onEvent({ kind: 'waiting', address: `${source}:slot`, what });
+    await waitForFreeSlot(control, slotName, { clock, onWait }, this.#run.signal);
     // A crash between the destination's commit and the confirmation leaves the slot behind; catching up repeats nothing.
     if (position.slotConfirmed < position.start) await advanceSlot(control, slotName, position.start, this.#run.signal);
 
@@ -77,16 +93,14 @@ export class CdcSync {
       {
         source,
         slot: slotName,
-        publication: state.publication,
         systemIdentifier: state.system_identifier ?? observed.server.systemIdentifier ?? '',
-        control,
-        reader,
         destination: this.#run.deps.destination,
-        clock: this.#run.deps.clock,
-        onEvent: this.#run.deps.onEvent,
+        clock,
+        onEvent,
         runId: this.#run.runId,
         tables,
       },
+      new ScheduledFeed(slotName, state.publication, control, reader),
       position.start,
     );
     this.#stream = stream;
@@ -101,6 +115,48 @@ export class CdcSync {
     // A TRUNCATE that was streamed just now asks for a load of its own.
     await this.#loadWaiting(stream, tables, target);
     for (const [address, error] of stream.failures) this.#run.failed(address, 'stream', error);
+  }
+
+  /**
+   * After sync(): goes on by the replication protocol until it is asked to end, a table needs a load, or the connection
+   * breaks (which is thrown). What is whole by then is committed and confirmed.
+   */
+  async follow({ flush, onFollowing, isEnough, betweenPages }: Following): Promise<void> {
+    const stream = this.#stream;
+    const { slot, publication } = this.#run.request.state;
+    if (stream === null || slot === null || publication === null) return;
+    const { signal, deps } = this.#run;
+    const reader = await this.#run.openReader();
+    const feed = await ContinuousFeed.open(reader, {
+      slot: slot.name,
+      publication,
+      startLsn: formatLsn(stream.confirmed),
+      flush,
+      spillFolder: deps.spillFolder,
+    });
+    stream.readFrom(feed);
+    const waiting = (): number => this.#tables.filter((table) => table.mode === 'waiting').length;
+    const failed = waiting();
+    const startedMs = deps.clock.monotonicMs();
+    try {
+      await onFollowing();
+      for (;;) {
+        const again = failed > 0 && deps.clock.monotonicMs() - startedMs >= LOAD_AGAIN_MS;
+        const enough = again || waiting() > failed || (await isEnough());
+        const found = await feed.look({ waitMs: enough ? 0 : FOLLOW_LOOK_MS, cut: enough });
+        if (found.page !== null) await stream.page(stream.confirmed, signal);
+        else if (found.moved) await stream.advance(parseLsn(found.position), signal);
+        if (found.page !== null || found.moved) await betweenPages();
+        if (enough) break;
+      }
+    } finally {
+      await feed.close();
+    }
+    for (const [address, error] of stream.failures) {
+      if (!this.#run.tables.some((run) => run.address === address && run.kind === 'stream')) {
+        this.#run.failed(address, 'stream', error);
+      }
+    }
   }
 
   async #loadWaiting(stream: SourceStream, tables: readonly StreamTable[], target: Lsn): Promise<void> {
@@ -135,6 +191,9 @@ export class CdcSync {
   async #streamWhile(stream: SourceStream, target: Lsn, loadsDone: AbortSignal): Promise<void> {
     const { clock } = this.#run.deps;
     const signal = AbortSignal.any([loadsDone, this.#run.signal]);
+    const { following } = this.#run.request;
+    const everyMs =
+      following === null ? STREAM_DURING_LOAD_MS : Math.max(following.flush.everyMs, CONTINUOUS_DURING_LOAD_MS);
     let readAtMs = clock.monotonicMs();
     for (;;) {
       try {
@@ -145,7 +204,7 @@ export class CdcSync {
       }
       const waitingBytes = (await currentWalFlushLsn(this.#control, this.#run.signal)) - stream.confirmed;
       const elapsedMs = clock.monotonicMs() - readAtMs;
-      if (waitingBytes < STREAM_DURING_LOAD_BYTES && elapsedMs < STREAM_DURING_LOAD_MS) continue;
+      if (waitingBytes < STREAM_DURING_LOAD_BYTES && elapsedMs < everyMs) continue;
       await stream.page(target, this.#run.signal);
       readAtMs = clock.monotonicMs();
     }

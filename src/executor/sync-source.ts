@@ -36,7 +36,13 @@ class SourceSync {
     let error: PlainError | null = null;
     try {
       const facts = await deps.destination.writer.readFacts();
-      const due = dueWork(request, request.state, facts, deps.clock.now());
+      const due = dueWork(
+        { ...request, following: request.following !== null },
+        request.state,
+        facts,
+        deps.clock.now(),
+      );
+      if (due.stream || due.tables.size > 0) await deps.claim();
       if (due.stream || due.tables.size > 0) {
         await deps.connections.with(request.connection, 'sync', signal, (control) => this.#sync(control, facts, due));
       }
@@ -70,6 +76,8 @@ class SourceSync {
       if (plan.state.method === 'cdc') continue;
       await this.#run.attempt(plan, () => this.#syncOther(control, plan, factsOf(facts, plan.address)));
     }
+    const { following } = this.#run.request;
+    if (following !== null) await this.#cdc?.follow(following);
   }
 
   /** Tables that cannot be planned are marked as failed; the others go on. */

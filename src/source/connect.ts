@@ -30,6 +30,8 @@ export interface ConnectOptions {
   readonly statementTimeoutMs?: number;
   /** Brings a connected stream to speak over, instead of a socket to host and port. Called again for each cancel request. */
   readonly openStream?: (signal: AbortSignal) => Duplex | Promise<Duplex>;
+  /** A session that also takes replication commands; it takes no query() then, as that needs the extended protocol. */
+  readonly replication?: boolean;
   /** Default: Node's timer. */
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<unknown>;
 }
@@ -153,6 +155,8 @@ class Session implements SourceConnection {
       ssl: false, // the stream is encrypted already where it should be
       sslnegotiation: 'postgres',
       stream: () => stream,
+      // Not among pg's declared options: it goes into the startup message as it is.
+      ...(options.replication === true ? { replication: 'database' } : {}),
     });
     const session = new Session(client, place, streamTarget, stream, sleep, options.signal);
     const hangUp = () => stream.destroy();
