@@ -74,12 +74,16 @@ export class Followers {
   }
 
   /** take() asks the follower to end and resolves once it has; until giveBack() none takes up again. */
-  claimOf(source: string, signal: AbortSignal): { readonly take: () => Promise<void>; readonly giveBack: () => void } {
+  claimOf(
+    source: string,
+    signal: AbortSignal,
+  ): { readonly take: () => Promise<boolean>; readonly giveBack: () => void } {
     let release: (() => void) | null = null;
     let claimed = false;
     return {
       take: async () => {
         claimed = true;
+        const followed = this.has(source);
         this.#claims.set(source, (this.#claims.get(source) ?? 0) + 1);
         await new Promise<void>((resolve) => {
           const held = new Promise<void>((free) => {
@@ -91,6 +95,7 @@ export class Followers {
           }).catch(() => undefined);
         });
         signal.throwIfAborted();
+        return followed;
       },
       giveBack: () => {
         if (!claimed) return;
@@ -205,7 +210,7 @@ class Follower {
             },
           },
         },
-        { ...this.#deps.syncDeps(source, destination), claim: async () => undefined },
+        { ...this.#deps.syncDeps(source, destination), claim: async () => false },
         this.#hard.signal,
       );
     } catch (cause) {

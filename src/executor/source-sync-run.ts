@@ -41,8 +41,8 @@ export interface SyncSourceDeps {
   readonly onEvent: (event: EngineEvent) => void;
   /** For messages of open transactions that do not fit in memory. */
   readonly spillFolder: string;
-  /** Before the source's stream or tables are touched: whoever follows it ends first. */
-  readonly claim: () => Promise<void>;
+  /** Before the source's stream or tables are touched: whoever follows it ends first. @returns whether somebody did */
+  readonly claim: () => Promise<boolean>;
 }
 
 /** One sync of one source: what its parts share, and the record of what each table came to. */

@@ -29,7 +29,7 @@ const CONTINUOUS_DURING_LOAD_MS = 5_000;
 
 /** How often a follower looks whether it is to end. */
 const FOLLOW_LOOK_MS = 250;
-/** A table whose load failed is tried again after this; its changes are held meanwhile. */
+/** A table in trouble waits for a load, and its neighbours need not be kept from following for that. */
 const LOAD_AGAIN_MS = 60_000;
 
 /** A load whose snapshot raced with the stream is made again at once; more often than this something else is wrong. */
@@ -137,11 +137,13 @@ export class CdcSync {
     stream.readFrom(feed);
     const waiting = (): number => this.#tables.filter((table) => table.mode === 'waiting').length;
     const failed = waiting();
-    const startedMs = deps.clock.monotonicMs();
+    let troubledMs: number | null = null;
     try {
       await onFollowing();
       for (;;) {
-        const again = failed > 0 && deps.clock.monotonicMs() - startedMs >= LOAD_AGAIN_MS;
+        const now = deps.clock.monotonicMs();
+        if (this.#tables.some((table) => table.mode !== 'live')) troubledMs ??= now;
+        const again = troubledMs !== null && now - troubledMs >= LOAD_AGAIN_MS;
         const enough = again || waiting() > failed || (await isEnough());
         const found = await feed.look({ waitMs: enough ? 0 : FOLLOW_LOOK_MS, cut: enough });
         if (found.page !== null) await stream.page(stream.confirmed, signal);

@@ -35,16 +35,18 @@ class SourceSync {
     const startedMs = deps.clock.monotonicMs();
     let error: PlainError | null = null;
     try {
-      const facts = await deps.destination.writer.readFacts();
+      let facts = await deps.destination.writer.readFacts();
       const due = dueWork(
         { ...request, following: request.following !== null },
         request.state,
         facts,
         deps.clock.now(),
       );
-      if (due.stream || due.tables.size > 0) await deps.claim();
       if (due.stream || due.tables.size > 0) {
-        await deps.connections.with(request.connection, 'sync', signal, (control) => this.#sync(control, facts, due));
+        // Whoever followed the source may have committed more until now.
+        if (await deps.claim()) facts = await deps.destination.writer.readFacts();
+        const known = facts;
+        await deps.connections.with(request.connection, 'sync', signal, (control) => this.#sync(control, known, due));
       }
     } catch (cause) {
       signal.throwIfAborted();

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
+import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { openDuckDb, SOURCE } from '../engine-fixture.js';
 import { hasPostgres, type PostgresMajor } from '../postgres/binaries.js';
@@ -40,15 +41,20 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
     return followed;
   }
 
-  const TABLE = 'create table t (id int primary key, v text); insert into t select i, $$a$$ from generate_series(1, 20) i';
+  const TABLE =
+    'create table t (id int primary key, v text); insert into t select i, $$a$$ from generate_series(1, 20) i';
 
   test('changes land within the flush interval, and the end is in order', async () => {
     const f = await start(TABLE);
     await f.follow();
-    await f.fixture.source("insert into t values (100, 'new'); update t set v = 'b' where id < 5; delete from t where id = 9");
+    await f.fixture.source(
+      "insert into t values (100, 'new'); update t set v = 'b' where id < 5; delete from t where id = 9",
+    );
     await f.untilConfirmed();
     await f.expectEqual();
-    await f.fixture.source('begin; insert into t values (101); truncate t; insert into t values (7, $$after$$); commit');
+    await f.fixture.source(
+      'begin; insert into t values (101); truncate t; insert into t values (7, $$after$$); commit',
+    );
     await f.untilConfirmed();
     await f.untilStreaming();
     await f.fixture.source("update t set v = 'at the end'");
@@ -74,7 +80,9 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
       await other.query(`begin; insert into u select i, 'u' from generate_series(1, 6000) i`);
       await large.query(`rollback to a; ${block(40_000)}; update t set v = 'changed' where id between 10000 and 12000`);
       // A savepoint that adds a column and is taken back: the description of the table changes twice.
-      await large.query(`savepoint c; alter table t add column extra int; ${block(50_000)}; rollback to c; ${block(60_000)}`);
+      await large.query(
+        `savepoint c; alter table t add column extra int; ${block(50_000)}; rollback to c; ${block(60_000)}`,
+      );
       await f.fixture.source("insert into u values (0, 'small, and first')");
       await f.untilConfirmed();
       const between = await f.fixture.read((duckdb) => duckdb.rows('SELECT count(*) FROM public.t'));
@@ -120,7 +128,7 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
     await f.stop();
   });
 
-  test('a position that moves without changes is confirmed: at the latest when the server asks for it', async () => {
+  test('a position that moves without changes is confirmed: it pins no WAL', async () => {
     const f = await start(`${TABLE}; create table other (id int)`);
     await f.follow();
     await f.fixture.source('insert into other select generate_series(1, 1000)');
@@ -133,7 +141,9 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
     const f = await start(TABLE, { tables: { 'public.t': { output: 'both' } } });
     for (let round = 0; round < 3; round += 1) {
       await f.follow();
-      await f.fixture.source(`insert into t values (${300 + round}, 'before'); update t set v = 'round ${round}' where id = 1`);
+      await f.fixture.source(
+        `insert into t values (${300 + round}, 'before'); update t set v = 'round ${round}' where id = 1`,
+      );
       await postgres.query('select pg_terminate_backend($1)', [await f.walsender()]);
       const run = await f.ended();
       expect(run.error?.code).toBe('SOURCE_CONNECTION_LOST');
@@ -141,7 +151,7 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
     await f.fixture.sync();
     await f.expectEqual();
     const versions = await f.fixture.read((duckdb) =>
-      duckdb.rows("SELECT v FROM public.t_cdc WHERE id = 1 ORDER BY _ph_cdc_lsn, _ph_cdc_seq"),
+      duckdb.rows('SELECT v FROM public.t_cdc WHERE id = 1 ORDER BY _ph_cdc_lsn, _ph_cdc_seq'),
     );
     expect(versions.flat()).toEqual(['a', 'round 0', 'round 1', 'round 2']);
   });
@@ -150,7 +160,9 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
     const f = await start(TABLE);
     await f.follow();
     await f.stop();
-    const reader = await postgres.client(f.slot, { replication: 'database', application_name: 'the predecessor' });
+    const url = `${postgres.urlOf(f.slot)}?replication=database&application_name=the%20predecessor`;
+    const reader = new pg.Client({ connectionString: url });
+    await reader.connect();
     const lost = new Promise((resolve) => reader.once('error', resolve));
     const options = `proto_version '1', publication_names '${f.slot}'`;
     reader.query(`START_REPLICATION SLOT ${f.slot} LOGICAL 0/0 (${options})`).catch(() => undefined);
@@ -190,9 +202,12 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
   });
 
   test("a table's own trouble ends with that table; its neighbours follow on", async () => {
-    const f = await start('create table t (id int primary key, v text); create table bad (id numeric(5,2) primary key, v text)', {
-      tables: { 'public.t': {}, 'public.bad': {} },
-    });
+    const f = await start(
+      'create table t (id int primary key, v text); create table bad (id numeric(5,2) primary key, v text)',
+      {
+        tables: { 'public.t': {}, 'public.bad': {} },
+      },
+    );
     await f.follow();
     await f.fixture.source("insert into bad values ('NaN', 'no key'); insert into t values (1, 'beside it')");
     await f.untilConfirmed();
@@ -201,7 +216,9 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
     await f.untilConfirmed();
     await f.expectEqual('t');
     const run = await f.stop();
-    expect(run.tables.find((table) => table.address === 'shop:public.bad')).toMatchObject({ status: 'failed' });
+    expect(run.tables.filter((table) => table.status === 'failed').map((table) => table.address)).toEqual([
+      'shop:public.bad',
+    ]);
     await f.fixture.source('delete from bad');
     await f.fixture.trySync();
     await f.fixture.trySync();
@@ -224,6 +241,7 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
 
   test('switching between the transports under load loses and repeats nothing', async () => {
     const f = await start(TABLE, { tables: { 'public.t': { output: 'both' } } });
+    await f.fixture.sync();
     const client = await postgres.client(f.slot);
     let writing = true;
     let id = 1_000;
@@ -251,7 +269,9 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
     await f.expectEqual();
     const [first] = await f.fixture.source<{ n: string }>('select (length(v) - 1)::text as n from t where id = 1');
     const versions = await f.fixture.read((duckdb) =>
-      duckdb.rows("SELECT count(*), count(DISTINCT (_ph_cdc_lsn, _ph_cdc_seq)) FROM public.t_cdc WHERE id = 1 AND _ph_cdc_op = 'U'"),
+      duckdb.rows(
+        "SELECT count(*), count(DISTINCT (_ph_cdc_lsn, _ph_cdc_seq)) FROM public.t_cdc WHERE id = 1 AND _ph_cdc_op = 'U'",
+      ),
     );
     expect(versions).toEqual([[first?.n, first?.n]]);
   });
@@ -277,7 +297,9 @@ async function holdFile(file: string): Promise<{ release(): Promise<void> }> {
     console.log('held');
     process.stdin.resume();
     process.stdin.on('end', () => { instance.closeSync(); process.exit(0); });`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script, file], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script, file], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
   await new Promise((resolve) => child.stdout.once('data', resolve));
   return {

@@ -18,7 +18,7 @@ const PAGE_BYTES = 64 * 1024 * 1024;
 /** Up to here transactions share a log; a larger one's own log takes its place in the page. */
 const SHARED_BYTES = 32 * 1024;
 /** A position that moved without any changes is confirmed this often: it costs a commit, and frees WAL. */
-const MOVED_MS = 60_000;
+const MOVED_MS = 15_000;
 const MOVED_BYTES = 64n * 1024n * 1024n;
 /** A server that waits for its position asks again and again. */
 const URGENT_MS = 500;
