@@ -163,7 +163,7 @@ class Follower {
   }
 
   async #sync(): Promise<SourceRun> {
-    const { source, config, destinations, clock, publishCopies } = this.#deps;
+    const { source, config, destinations, publishCopies } = this.#deps;
     const settings = config.sources[source];
     const state = (await this.#deps.applied()).sources[source];
     if (settings === undefined || state === undefined) {
@@ -185,6 +185,12 @@ class Follower {
       destination.users -= 1;
       await destinations.release(name);
     };
+    const deps = this.#deps.syncDeps(source, destination);
+    const publish = async (): Promise<void> => {
+      for (const [address, { message }] of await publishCopies(new Set([name]))) {
+        deps.onEvent({ kind: 'notice', address, message });
+      }
+    };
     try {
       return await syncSource(
         {
@@ -201,16 +207,16 @@ class Follower {
               this.#following = true;
               this.#deps.followers.setStreaming(source, true);
               await letGo();
-              await publishCopies(new Set([name]));
+              await publish();
             },
             isEnough: () => this.#isEnough(),
             betweenPages: async () => {
               await destinations.release(name);
-              await publishCopies(new Set([name]));
+              await publish();
             },
           },
         },
-        { ...this.#deps.syncDeps(source, destination), claim: async () => false },
+        { ...deps, claim: async () => false },
         this.#hard.signal,
       );
     } catch (cause) {
@@ -221,7 +227,7 @@ class Follower {
         transactions: 0,
         changes: 0,
         confirmedLsn: null,
-        durationMs: clock.monotonicMs(),
+        durationMs: 0,
         error,
         tables: [],
       };

@@ -138,22 +138,25 @@ export class CdcSync {
     const waiting = (): number => this.#tables.filter((table) => table.mode === 'waiting').length;
     const failed = waiting();
     let troubledMs: number | null = null;
+    let enough = false;
     try {
       await onFollowing();
-      for (;;) {
+      while (!enough) {
         const now = deps.clock.monotonicMs();
         if (this.#tables.some((table) => table.mode !== 'live')) troubledMs ??= now;
         const again = troubledMs !== null && now - troubledMs >= LOAD_AGAIN_MS;
-        const enough = again || waiting() > failed || (await isEnough());
+        enough = again || waiting() > failed || (await isEnough());
         const found = await feed.look({ waitMs: enough ? 0 : FOLLOW_LOOK_MS, cut: enough });
         if (found.page !== null) await stream.page(stream.confirmed, signal);
         else if (found.moved) await stream.advance(parseLsn(found.position), signal);
         if (found.page !== null || found.moved) await betweenPages();
-        if (enough) break;
       }
-    } finally {
-      await feed.close();
+    } catch (error) {
+      // What comes of the end after it says nothing new.
+      await feed.close().catch(() => undefined);
+      throw error;
     }
+    await feed.close();
     for (const [address, error] of stream.failures) {
       if (!this.#run.tables.some((run) => run.address === address && run.kind === 'stream')) {
         this.#run.failed(address, 'stream', error);

@@ -201,6 +201,28 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
     await f.stop();
   });
 
+  test('another source of the same file is synced beside it', async () => {
+    const f = await start(`${TABLE}; create table u (id int primary key, v text); insert into u values (1, 'a')`, {
+      moreSources: {
+        other: { connection: 'db', destination: 'warehouse', tables: { 'public.u': { method: 'full_table' } } },
+      },
+    });
+    await f.follow();
+    const pid = await f.walsender();
+    for (let round = 0; round < 5; round += 1) {
+      await f.fixture.source(`insert into t values (${800 + round}, 'x'); insert into u values (${2 + round}, 'x')`);
+      await f.fixture.sync({ address: 'other', untilCaughtUp: false });
+      // What is due, as a daemon asks for it.
+      await f.fixture.sync({ untilCaughtUp: false, force: false });
+    }
+    await f.untilConfirmed();
+    expect(await f.walsender()).toBe(pid);
+    await f.expectEqual();
+    const rows = await f.fixture.read((duckdb) => duckdb.rows('SELECT count(*) FROM public.u'));
+    expect(rows).toEqual([['6']]);
+    await f.stop();
+  });
+
   test("a table's own trouble ends with that table; its neighbours follow on", async () => {
     const f = await start(
       'create table t (id int primary key, v text); create table bad (id numeric(5,2) primary key, v text)',
@@ -292,8 +314,13 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
 
 /** Holds a DuckDB file open for writing, as another process. */
 async function holdFile(file: string): Promise<{ release(): Promise<void> }> {
+  // The follower may have the file just now.
   const script = `const { DuckDBInstance } = await import('@duckdb/node-api');
-    const instance = await DuckDBInstance.create(process.argv[1]);
+    let instance = null;
+    while (instance === null) {
+      instance = await DuckDBInstance.create(process.argv[1]).catch(() => null);
+      if (instance === null) await new Promise((resolve) => setTimeout(resolve, 20));
+    }
     console.log('held');
     process.stdin.resume();
     process.stdin.on('end', () => { instance.closeSync(); process.exit(0); });`;

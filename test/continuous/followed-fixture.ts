@@ -10,6 +10,8 @@ const PATIENCE = { interval: 50, timeout: 90_000 } as const;
 export interface FollowedOptions {
   readonly tables?: Readonly<Record<string, TableSettings>>;
   readonly flush?: { readonly every: string; readonly rows?: number };
+  /** More sources beside the followed one. */
+  readonly moreSources?: Readonly<Record<string, unknown>>;
 }
 
 export class FollowedFixture {
@@ -39,6 +41,7 @@ export class FollowedFixture {
         transport: 'continuous',
         flush: options.flush ?? { every: '1s' },
       },
+      ...(options.moreSources === undefined ? {} : { moreSources: options.moreSources }),
     });
     await fixture.apply();
     return new FollowedFixture(fixture, postgres);
