@@ -186,6 +186,60 @@ describe('trouble', () => {
   });
 });
 
+describe('sources with the continuous transport', () => {
+  /** `shop` is followed, `crm` is not. */
+  function followedConfig(): Config {
+    const config = fakeConfig({ shop: [HOUR], crm: [TEN_SECONDS] });
+    const { shop } = config.sources;
+    if (shop === undefined) throw new Error('no shop');
+    return {
+      ...config,
+      sources: { ...config.sources, shop: { ...shop, cdc: { ...shop.cdc, transport: 'continuous' } } },
+    };
+  }
+
+  test('are followed once the config has been applied, beside the ticks of the others', async () => {
+    const { calls, timeline, log } = await runFor(4, followedConfig());
+    expect(calls.filter((call) => call.startsWith('follow'))).toEqual(['follow shop']);
+    expect(calls.indexOf('follow shop')).toBeGreaterThan(calls.indexOf('plan'));
+    expect(timeline).toHaveLength(4);
+    expect(log).toContain('info following');
+  });
+
+  test('are held back by the rule of their error, and followed again', async () => {
+    const lost: PlainError = { code: 'SOURCE_CONNECTION_LOST', message: 'it broke' };
+    let follows = 0;
+    const { calls, log } = await runFor(12, followedConfig(), {
+      follow: (source, signal) => {
+        follows += 1;
+        if (follows < 3) return sourceRun(source, lost);
+        return new Promise((resolve) => signal.addEventListener('abort', () => resolve(sourceRun(source, null))));
+      },
+    });
+    expect(calls.filter((call) => call === 'follow shop')).toHaveLength(3);
+    expect(log.filter((line) => line === 'warn source in trouble, trying again')).toHaveLength(2);
+  });
+
+  test('that are stopped wait until the state changes', async () => {
+    let serial = 3;
+    let follows = 0;
+    const { calls } = await runFor(12, followedConfig(), {
+      follow: (source, signal) => {
+        follows += 1;
+        if (follows === 1) return sourceRun(source, { code: 'SLOT_LOST', message: 'the slot is gone' });
+        return new Promise((resolve) => signal.addEventListener('abort', () => resolve(sourceRun(source, null))));
+      },
+      sync: (request) => {
+        if (request.address === 'crm') serial = 4;
+        return { ok: true, sources: [] };
+      },
+      status: () => ({ ...EMPTY_STATUS, state: { lineage: 'lineage-1', serial } }),
+    });
+    expect(calls.filter((call) => call === 'follow shop')).toHaveLength(2);
+    expect(calls.indexOf('sync crm')).toBeLessThan(calls.lastIndexOf('follow shop'));
+  });
+});
+
 describe('auto_apply', () => {
   test('applies additive changes at its start', async () => {
     const { calls } = await runFor(1, fakeConfig({ shop: [TEN_SECONDS] }), { plan: () => fakePlan([fakeChange()]) });

@@ -33,7 +33,7 @@ export async function runDaemon(deps: DaemonDeps, signal: AbortSignal): Promise<
   if (config.daemon.http !== null)
     log.warn({ listen: config.daemon.http.listen }, 'daemon.http is not served by this version');
   const work = workAndClose(
-    new DaemonLoop({ engine, clock, log }),
+    new DaemonLoop({ engine, clock, log, random: Math.random }),
     engine,
     deps.guardEveryMs ?? GUARD_EVERY_MS,
     signal,

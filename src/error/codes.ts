@@ -170,6 +170,8 @@ export const ERROR_CODES = {
   VERIFY_NOT_READY: { exit: 75, retry: SOON },
   /** An alert could not be delivered: the webhook or the command of `alerts:` failed. What it was about stands in the log. */
   ALERT_FAILED: { exit: 1, retry: SOON },
+  /** Messages of a large transaction could not be kept on disk (`spill/` beside the state): it is full or fails. */
+  SPILL_FAILED: { exit: 69, retry: SOON },
   /** Something did not end within its deadline. */
   TIMEOUT: { exit: 75, retry: SOON },
   /** The work was cancelled by a signal or by the caller. */

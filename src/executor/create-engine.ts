@@ -15,21 +15,23 @@ import { planChanges } from '../planner/plan.js';
 import { setupSql } from '../source/setup-sql.js';
 import { raiseGeneration } from '../state/edit.js';
 import { writeBesideGuard } from '../state/halt.js';
-import { openStateLock, withLock } from '../state/lock.js';
+import { openStateLock } from '../state/lock.js';
 import { systemProcesses } from '../state/process-table.js';
 import type { SourceState, StateDocument } from '../state/state.js';
 import { openStateFile } from '../state/state-file.js';
 import { applyPlan } from './apply-plan.js';
-import { Destinations } from './destinations.js';
+import { Destinations, type OpenDestination } from './destinations.js';
+import { emptyRun } from './empty-run.js';
 import type { Engine, EngineDeps, EngineEvent, SourceRun, TableVerdict } from './engine.js';
+import { Followers, followSource } from './follow-source.js';
 import { observe } from './observe.js';
 import { connectionOf, SourceConnections } from './source-connections.js';
+import type { SyncSourceDeps } from './source-sync-run.js';
+import { spillFolder } from './spill-store.js';
+import { StateAccess } from './state-access.js';
 import { sourceStatuses } from './status.js';
 import { syncSource } from './sync-source.js';
 import { notCompared, verifySource } from './verify-source.js';
-
-/** A second apply or sync waits this long for the first, then ends with STATE_LOCKED. */
-const LOCK_WAIT_MS = 10_000;
 
 /** The engine of one config file. Nothing is opened before it is needed. */
 export function createEngine(deps: EngineDeps): Engine {
@@ -89,8 +91,8 @@ export function createEngine(deps: EngineDeps): Engine {
     onEvent(event);
   };
 
-  const locked = <T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> =>
-    withLock(lock, { waitMs: LOCK_WAIT_MS, signal }, work);
+  const access = new StateAccess(lock, clock);
+  const followers = new Followers();
 
   const makePlan = async (targets: readonly string[], signal: AbortSignal): Promise<Plan> => {
     const state = await stateFile.read();
@@ -115,17 +117,44 @@ export function createEngine(deps: EngineDeps): Engine {
     for (const name of names) {
       const settings = config.destinations[name];
       if (settings?.type !== 'duckdb' || settings.publish === null) continue;
-      const { writer } = await destinations.get(name);
       const published = await stat(settings.publish.path).catch(() => null);
       const age = published === null ? Number.POSITIVE_INFINITY : clock.now().getTime() - published.mtimeMs;
       if (age < settings.publish.everyMs) continue;
       try {
-        await writer.publish(settings.publish.path);
+        const { path } = settings.publish;
+        await destinations.whenIdle(name, ({ writer }) => writer.publish(path));
       } catch (error) {
         troubles.set(name, toPlain(asSluiceError(error)));
       }
     }
     return troubles;
+  };
+
+  const syncDeps = (source: string, destination: OpenDestination): Omit<SyncSourceDeps, 'claim'> => ({
+    connections,
+    destination,
+    clock,
+    onEvent: onSyncEvent,
+    spillFolder: spillFolder(config.state.path, source),
+  });
+
+  const requestOf = (settings: SourceConfig, state: SourceState) => ({
+    source: settings.name,
+    connection: settings.connection,
+    state,
+    ownKeys: ownKeys(settings, state),
+    heartbeat: settings.cdc.heartbeat,
+  });
+
+  /** The guard may have pulled the slot from under a sync; then that is the reason, whatever the sync noticed of it. */
+  const haltSince = async (
+    source: string,
+    state: SourceState,
+    error: PlainError | null,
+  ): Promise<PlainError | null> => {
+    const after = await stateFile.read().catch(() => null);
+    const since = guard.haltOf(source, after?.sources[source] ?? state);
+    return since === null ? error : toPlain(since);
   };
 
   return {
@@ -134,14 +163,14 @@ export function createEngine(deps: EngineDeps): Engine {
     plan: ({ targets }, signal) => makePlan(targets, signal),
 
     apply: (plan, signal) =>
-      locked(signal, async () => {
+      access.change(signal, async () => {
         const results = await applyPlan(plan, { config, stateFile, ...world, clock, onEvent }, signal);
         await destinations.releaseAll();
         return results;
       }),
 
     sync: (request, signal) =>
-      locked(signal, async () => {
+      access.sync(signal, async () => {
         const state = await applied();
         const chosen = chosenSources(state, request);
         const used = new Set<string>();
@@ -150,38 +179,39 @@ export function createEngine(deps: EngineDeps): Engine {
             const sourceState = state.sources[source];
             const settings = config.sources[source];
             if (sourceState === undefined || settings === undefined) {
-              return stoppedSource(source, leftTheFile(source, config.file), 0);
+              return emptyRun(source, leftTheFile(source, config.file));
             }
             const startedMs = clock.monotonicMs();
             const { lag, halted } = await lookAtLag(source, sourceState, signal);
             const facts = lag === null ? null : lagFacts(lag);
             if (halted !== null) {
-              return { ...stoppedSource(source, toPlain(halted), clock.monotonicMs() - startedMs), lag: facts };
+              return { ...emptyRun(source, toPlain(halted), clock.monotonicMs() - startedMs), lag: facts };
             }
+            const force = request.force || request.untilCaughtUp;
+            const followed = followers.has(source);
+            // Its follower does what is due by itself before it streams; a load there must not hold up the others here.
+            if (followed && !force && only === null && !followers.isStreaming(source)) return emptyRun(source, null);
             used.add(sourceState.destination);
-            const run = await syncSource(
-              {
-                source,
-                connection: settings.connection,
-                state: sourceState,
-                ownKeys: ownKeys(settings, sourceState),
-                only,
-                force: request.force || request.untilCaughtUp,
-                untilCaughtUp: request.untilCaughtUp,
-                heartbeat: settings.cdc.heartbeat,
-              },
-              {
-                connections,
-                destination: await destinations.get(sourceState.destination),
-                clock,
-                onEvent: onSyncEvent,
-              },
-              signal,
-            );
-            // The guard may have pulled the slot from under it; then that is the reason, whatever it noticed of it.
-            const after = await stateFile.read().catch(() => state);
-            const since = guard.haltOf(source, after?.sources[source]);
-            return { ...run, error: since === null ? run.error : toPlain(since), lag: facts };
+            const claim = followers.claimOf(source, signal);
+            try {
+              const run = await destinations.using(sourceState.destination, (destination) =>
+                syncSource(
+                  {
+                    ...requestOf(settings, sourceState),
+                    only,
+                    force,
+                    untilCaughtUp: request.untilCaughtUp,
+                    following: null,
+                    followedElsewhere: followed,
+                  },
+                  { ...syncDeps(source, destination), claim: claim.take },
+                  signal,
+                ),
+              );
+              return { ...run, error: await haltSince(source, sourceState, run.error), lag: facts };
+            } finally {
+              claim.giveBack();
+            }
           }),
         );
         await destinations.releaseAll();
@@ -195,7 +225,7 @@ export function createEngine(deps: EngineDeps): Engine {
       }),
 
     verify: (request, signal) =>
-      locked(signal, async () => {
+      access.sync(signal, async () => {
         const state = await applied();
         const tables: TableVerdict[] = [];
         // One after the other: each holds a copy of a whole table.
@@ -209,31 +239,45 @@ export function createEngine(deps: EngineDeps): Engine {
             tables.push(...left.map(([key, table]) => notCompared(`${source}:${key}`, table, error)));
             continue;
           }
-          const { connection } = settings;
           const { samplePercent, limit } = request;
           const seed = request.seed ?? randomUUID().slice(0, 8);
-          const destination = await destinations.get(sourceState.destination);
-          tables.push(
-            ...(await verifySource(
-              {
-                source,
-                connection,
-                state: sourceState,
-                ownKeys: ownKeys(settings, sourceState),
-                heartbeat: settings.cdc.heartbeat,
-                only,
-                samplePercent,
-                seed,
-                limit,
-              },
-              { connections, destination, clock, onEvent },
-              signal,
-            )),
-          );
+          const claim = followers.claimOf(source, signal);
+          try {
+            await claim.take();
+            const verdicts = await destinations.using(sourceState.destination, (destination) =>
+              verifySource(
+                { ...requestOf(settings, sourceState), only, samplePercent, seed, limit },
+                { ...syncDeps(source, destination), claim: claim.take },
+                signal,
+              ),
+            );
+            tables.push(...verdicts);
+          } finally {
+            claim.giveBack();
+          }
         }
         await destinations.releaseAll();
         return { tables, ok: tables.every((table) => table.status === 'equal') };
       }),
+
+    follow: (source, signal) =>
+      followSource(
+        {
+          source,
+          config,
+          access,
+          followers,
+          destinations,
+          clock,
+          applied,
+          requestOf,
+          syncDeps,
+          publishCopies,
+          lookAtLag,
+          haltSince,
+        },
+        signal,
+      ),
 
     status: async (signal) => {
       const state = await stateFile.read();
@@ -249,7 +293,7 @@ export function createEngine(deps: EngineDeps): Engine {
     },
 
     resync: (addresses, reason, signal) =>
-      locked(signal, async () => {
+      access.change(signal, async () => {
         const state = await applied();
         const tables = addresses.flatMap((address) => tablesAt(state, address));
         let next = state;
@@ -314,22 +358,6 @@ function leftTheFile(source: string, file: string): PlainError {
     address: source,
     message: `source "${source}" was applied but is no longer in ${file}`,
     hint: 'run: sluice apply (removes it)',
-  };
-}
-
-/** Not even tried. */
-function stoppedSource(source: string, error: PlainError, durationMs: number): SourceRun {
-  return {
-    source,
-    transactions: 0,
-    changes: 0,
-    confirmedLsn: null,
-    durationMs,
-    error,
-    lag: null,
-    tables: [],
-    drift: [],
-    newColumns: [],
   };
 }
 

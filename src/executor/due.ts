@@ -7,6 +7,10 @@ export interface DueRequest {
   /** `schema.table` to sync whether or not it is due; null: whatever is due. */
   readonly only: string | null;
   readonly force: boolean;
+  /** The stream is read whether or not its schedule says so. */
+  readonly following: boolean;
+  /** Somebody else reads the stream all the time, and loads what waits for a load. */
+  readonly followedElsewhere: boolean;
 }
 
 export interface DueWork {
@@ -54,7 +58,9 @@ export function dueWork(request: DueRequest, state: SourceState, facts: Destinat
   const lastStreamed = facts.streams.find((stream) => stream.source === request.source)?.updatedAt ?? null;
   const streamDue = streamSchedule !== null && isDue(dateOf(lastStreamed), streamSchedule, now);
   return {
-    stream: cdc.length > 0 && (request.force || streamDue || cdc.some(waits)),
+    stream:
+      cdc.length > 0 &&
+      (request.force || request.following || (!request.followedElsewhere && (streamDue || cdc.some(waits)))),
     tables: new Set(
       others
         .filter(([key, table]) => {

@@ -222,6 +222,13 @@ export interface Engine {
    * @throws STATE_LOCKED, ADDRESS_UNKNOWN
    */
   verify(request: VerifyRequest, signal: AbortSignal): Promise<VerifyReport>;
+  /**
+   * Follows a source with the continuous transport: a sync, then what is committed as it is committed. Other work of this
+   * process and others goes first: the follower ends its session for it and takes up again. Resolves when the signal
+   * aborts, with what was whole committed and confirmed, or with trouble of the connection, the slot or the destination.
+   * @throws STATE_LOCKED, ADDRESS_UNKNOWN
+   */
+  follow(source: string, signal: AbortSignal): Promise<SourceRun>;
   status(signal: AbortSignal): Promise<StatusReport>;
   /** Asks for a new load of tables (raises their generation). @throws ADDRESS_UNKNOWN */
   resync(addresses: readonly string[], reason: string, signal: AbortSignal): Promise<readonly string[]>;

@@ -6,6 +6,7 @@ export type Failpoint =
   | 'before_data_commit'
   | 'after_data_commit'
   | 'after_confirm'
+  | 'in_spill'
   | 'before_load_finish'
   | 'after_load_finish'
   | 'before_compare'

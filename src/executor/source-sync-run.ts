@@ -22,6 +22,21 @@ export interface SyncSourceRequest {
   readonly untilCaughtUp: boolean;
   /** Whether anything may be written to the server's WAL. */
   readonly heartbeat: boolean;
+  /** Goes on by the replication protocol after the sync; null: ends after it. */
+  readonly following: Following | null;
+  /** Another session of this engine follows the stream: it is left alone unless a sync is forced. */
+  readonly followedElsewhere: boolean;
+}
+
+/** What a session that follows a stream is told from outside. */
+export interface Following {
+  readonly flush: { readonly everyMs: number; readonly rows: number };
+  /** The sync is over and the stream goes on. */
+  readonly onFollowing: () => Promise<void>;
+  /** Whether it is to end: asked several times a second. */
+  readonly isEnough: () => Promise<boolean>;
+  /** A page has been committed and confirmed; the destination's file may be let go of. */
+  readonly betweenPages: () => Promise<void>;
 }
 
 export interface SyncSourceDeps {
@@ -29,6 +44,10 @@ export interface SyncSourceDeps {
   readonly destination: OpenDestination;
   readonly clock: Clock;
   readonly onEvent: (event: EngineEvent) => void;
+  /** For messages of open transactions that do not fit in memory. */
+  readonly spillFolder: string;
+  /** Before the source's stream or tables are touched: whoever follows it ends first. @returns whether somebody did */
+  readonly claim: () => Promise<boolean>;
 }
 
 /** One sync of one source: what its parts share, and the record of what each table came to. */

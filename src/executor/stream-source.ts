@@ -1,23 +1,17 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { PageTable, PageTableOutcome, StreamIdentity } from '../destination/writer.js';
 import { asSluiceError, SluiceError, toPlain } from '../error/sluice-error.js';
-import { formatLsn, type Lsn, laterLsn, parseLsn } from '../pgoutput/lsn.js';
+import { formatLsn, type Lsn, laterLsn } from '../pgoutput/lsn.js';
 import { isVisible, parseSnapshot } from '../pgoutput/snapshot-visibility.js';
 import type { SourceConnection } from '../source/connect.js';
-import { advanceSlot, currentSnapshot, currentWalAndSnapshot } from '../source/slot.js';
+import { currentSnapshot } from '../source/slot.js';
 import { abandonReceiver, openBatchChannel } from '../thread/batch-channel.js';
 import type { OpenDestination } from './destinations.js';
 import type { Clock, EngineEvent } from './engine.js';
 import { failpoint } from './failpoint.js';
 import { settleBoth } from './load-table.js';
-import type { PageSummary, ReaderThread } from './reader/reader-thread.js';
+import type { FedPage, PageFeed } from './page-feed.js';
 import { relationTarget, type TablePlan } from './table-plan.js';
-
-/**
- * Messages in one page. Each page costs a pass over the WAL since the slot's restart point, so few large pages are
- * cheaper than many small ones; the server keeps one page in a temporary file while it is read.
- */
-const PAGE_MESSAGES = 500_000;
 
 /** A cdc table while its source is synced. */
 export interface StreamTable {
@@ -41,9 +35,7 @@ export interface StreamCounts {
 
 export interface StreamDeps {
   readonly identity: StreamIdentity;
-  readonly publication: string;
   readonly control: SourceConnection;
-  readonly reader: ReaderThread;
   readonly destination: OpenDestination;
   readonly clock: Clock;
   readonly onEvent: (event: EngineEvent) => void;
@@ -56,6 +48,7 @@ export interface StreamDeps {
 /** The stream of one source: pages are staged, committed with their checkpoint, and only then confirmed to Postgres. */
 export class SourceStream {
   readonly #deps: StreamDeps;
+  #feed: PageFeed;
   readonly counts = new Map<string, StreamCounts>();
   readonly failures = new Map<string, SluiceError>();
   #confirmed: Lsn;
@@ -64,8 +57,9 @@ export class SourceStream {
   changes = 0;
 
   /** @param unseen as the destination recorded it with the position */
-  constructor(deps: StreamDeps, confirmed: Lsn, unseen: readonly number[]) {
+  constructor(deps: StreamDeps, feed: PageFeed, confirmed: Lsn, unseen: readonly number[]) {
     this.#deps = deps;
+    this.#feed = feed;
     this.#confirmed = confirmed;
     this.#unseen = unseen;
   }
@@ -75,14 +69,23 @@ export class SourceStream {
     return this.#confirmed;
   }
 
+  /** From now on pages come from there; between two pages only. */
+  readFrom(feed: PageFeed): void {
+    this.#feed = feed;
+  }
+
   /**
    * Transactions that were streamed and that a snapshot taken now would not see: their commit is in the WAL, but waits for
    * a synchronous standby. A table that is loaded anew would lose what they wrote to it, as the stream has passed them.
    */
   async unseen(signal: AbortSignal): Promise<readonly number[]> {
-    if (this.#unseen.length === 0) return [];
+    return this.#stillUnseen(this.#unseen, signal);
+  }
+
+  async #stillUnseen(xids: readonly number[], signal: AbortSignal): Promise<readonly number[]> {
+    if (xids.length === 0) return [];
     const snapshot = parseSnapshot(await currentSnapshot(this.#deps.control, signal));
-    return this.#unseen.filter((xid) => !isVisible(xid, snapshot));
+    return xids.filter((xid) => !isVisible(xid, snapshot));
   }
 
   /** Reads pages until everything that was committed before `target` has landed. */
@@ -93,27 +96,22 @@ export class SourceStream {
     } while (this.#confirmed < target);
   }
 
-  /** One page: at most about {@link PAGE_MESSAGES}, whole transactions. */
+  /** One page of whole transactions. */
   async page(target: Lsn, signal: AbortSignal): Promise<void> {
     const { destination } = this.#deps;
     await destination.pages.run(() => this.#page(target, signal));
   }
 
   async #page(target: Lsn, signal: AbortSignal): Promise<void> {
-    const { control, clock, destination } = this.#deps;
+    const { clock, destination } = this.#deps;
     const startedAt = clock.now().toISOString();
-    // Read before the peek: whatever was committed before it is in a page that did not fill up.
-    const { flushed, snapshot } = await currentWalAndSnapshot(control, signal);
     const streamed = this.#deps.tables.filter((table) => table.mode !== 'excluded');
-    const summary = await this.#stage(streamed, snapshot);
-    if (summary === null || (await this.#lookAgain(streamed, summary, signal))) return;
-    const full = summary.messages >= PAGE_MESSAGES;
-    const lastEnd = summary.lastEndLsn === null ? this.#confirmed : parseLsn(summary.lastEndLsn);
-    const reached = full ? lastEnd : laterLsn(flushed, lastEnd);
-    const next = laterLsn(reached, this.#confirmed);
-    const delivered = [...new Set([...this.#unseen, ...summary.unseen])];
-    const now = delivered.length === 0 ? null : parseSnapshot(await currentSnapshot(control, signal));
-    const unseen = now === null ? [] : delivered.filter((xid) => !isVisible(xid, now));
+    const page = await this.#stage(streamed, signal);
+    if (page === null) return;
+    const { summary } = page;
+    if (await this.#lookAgain(streamed, summary, signal)) return;
+    const next = laterLsn(page.reached, this.#confirmed);
+    const unseen = await this.#stillUnseen([...new Set([...this.#unseen, ...summary.unseen])], signal);
     await failpoint('before_data_commit');
     const outcome = await destination.writer.commitPage({
       ...this.#deps.identity,
@@ -128,7 +126,7 @@ export class SourceStream {
         }),
       ),
       confirmedLsn: formatLsn(next),
-      confirmedAt: full && summary.lastCommitAt !== null ? summary.lastCommitAt : startedAt,
+      confirmedAt: page.asOf ?? startedAt,
       runId: this.#deps.runId,
       startedAt,
       transactions: summary.transactions,
@@ -138,7 +136,7 @@ export class SourceStream {
     await failpoint('after_data_commit');
     // Law 1: the rows and this position are durable in the destination; only now may Postgres drop its WAL.
     if (next > this.#confirmed) {
-      await advanceSlot(control, this.#deps.identity.slot, next, signal);
+      await this.#feed.confirm(next, signal);
       this.#confirmed = next;
     }
     await failpoint('after_confirm');
@@ -152,6 +150,39 @@ export class SourceStream {
       transactions: this.transactions,
       confirmedLsn: formatLsn(next),
       remainingBytes: next >= target ? 0 : Number(target - next),
+    });
+  }
+
+  /** Nothing was published up to `position`: it is recorded and confirmed, so that it pins no WAL. */
+  async advance(position: Lsn, signal: AbortSignal): Promise<void> {
+    const { destination, identity, runId, clock } = this.#deps;
+    if (position <= this.#confirmed) return;
+    await destination.pages.run(async () => {
+      const now = clock.now().toISOString();
+      const unseen = await this.#stillUnseen(this.#unseen, signal);
+      await destination.writer.commitPage({
+        ...identity,
+        // A load that was broken off goes on only while every step of the stream has taken its table along.
+        tables: this.#deps.tables
+          .filter(({ mode }) => mode === 'waiting')
+          .map(({ plan }, index) => ({
+            index,
+            table: plan.target,
+            mode: 'hold',
+            upTo: null,
+            truncates: [],
+            mismatch: null,
+          })),
+        confirmedLsn: formatLsn(position),
+        confirmedAt: now,
+        runId,
+        startedAt: now,
+        transactions: 0,
+        unseen,
+      });
+      this.#unseen = unseen;
+      await this.#feed.confirm(position, signal);
+      this.#confirmed = position;
     });
   }
 
@@ -176,35 +207,31 @@ export class SourceStream {
   }
 
   /** @returns null when a table's own trouble was met: it is excluded now, and the page is read again without it */
-  async #stage(tables: readonly StreamTable[], snapshot: string): Promise<PageSummary | null> {
-    const { reader, destination } = this.#deps;
+  async #stage(tables: readonly StreamTable[], signal: AbortSignal): Promise<FedPage | null> {
+    const { destination } = this.#deps;
     const channel = openBatchChannel();
     const staging = destination.writer.stagePage({
       tables: tables.map((table) => table.plan.target),
       channel: channel.receiver,
     });
-    const peeking = reader.peekPage({
-      slot: this.#deps.identity.slot,
-      publication: this.#deps.publication,
-      maxChanges: PAGE_MESSAGES,
+    const request = {
       confirmedLsn: formatLsn(this.#confirmed),
-      snapshot,
       tables: tables.map((table) => ({
         address: table.plan.address,
         ...relationTarget(table.plan),
         gate: table.mode === 'waiting' ? null : table.gate,
       })),
       channel: channel.sender,
-    });
-    peeking.catch(() => abandonReceiver(channel.sender.shared));
+    };
+    const feeding = this.#feed.stage(request, signal);
+    feeding.catch(() => abandonReceiver(channel.sender.shared));
     try {
-      const [summary] = await settleBoth(peeking, staging);
-      return summary;
+      const [page] = await settleBoth(feeding, staging);
+      return page;
     } catch (error) {
       const excluded = await this.#exclude(tables, asSluiceError(error));
       if (!excluded) throw error;
-      // The peek was broken off in the middle, and its connection with it.
-      await reader.resetSession();
+      await this.#feed.recover();
       return null;
     }
   }
@@ -214,9 +241,13 @@ export class SourceStream {
    * at again.
    * @returns true when the page has to be read again, with what is known now
    */
-  async #lookAgain(tables: readonly StreamTable[], summary: PageSummary, signal: AbortSignal): Promise<boolean> {
+  async #lookAgain(
+    tables: readonly StreamTable[],
+    { mismatches }: FedPage['summary'],
+    signal: AbortSignal,
+  ): Promise<boolean> {
     let changed = false;
-    for (const { table: index } of summary.mismatches) {
+    for (const { table: index } of mismatches) {
       const table = tables[index];
       if (table === undefined) continue;
       try {

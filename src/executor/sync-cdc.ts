@@ -1,7 +1,7 @@
 import type { DestinationFacts } from '../destination/facts.js';
 import type { StreamIdentity } from '../destination/writer.js';
 import { SluiceError } from '../error/sluice-error.js';
-import { formatLsn, type Lsn } from '../pgoutput/lsn.js';
+import { formatLsn, type Lsn, parseLsn } from '../pgoutput/lsn.js';
 import { readCatalog } from '../source/catalog.js';
 import type { ObservedSource } from '../source/catalog-model.js';
 import type { SourceConnection } from '../source/connect.js';
@@ -11,11 +11,14 @@ import { backfillColumns } from './backfill-columns.js';
 import { factsOf, needsBackfill, needsLoad, wasLoaded } from './due.js';
 import type { TableRun } from './engine.js';
 import { loadTable } from './load-table.js';
+import { ContinuousFeed, ScheduledFeed } from './page-feed.js';
 import { watchPartitions } from './partition-watch.js';
 import { SNAPSHOT_WAIT_MS, waitForEarlierWriters } from './publication-wait.js';
 import type { ReaderThread } from './reader/reader-thread.js';
+import { waitForFreeSlot } from './slot-holder.js';
 import { slotPosition } from './slot-position.js';
-import type { SourceSyncRun } from './source-sync-run.js';
+import type { Following, SourceSyncRun } from './source-sync-run.js';
+import { clearSpill } from './spill-store.js';
 import { checkStream } from './stream-check.js';
 import { SourceStream, type StreamTable } from './stream-source.js';
 import type { TablePlan } from './table-plan.js';
@@ -29,6 +32,13 @@ import { flushWal } from './wal-flush.js';
 const STREAM_LOOK_MS = 2_000;
 const STREAM_DURING_LOAD_BYTES = 64n * 1024n * 1024n;
 const STREAM_DURING_LOAD_MS = 60_000;
+/** Who asked for seconds of latency is given them while a table loads, too. */
+const CONTINUOUS_DURING_LOAD_MS = 5_000;
+
+/** How often a follower looks whether it is to end. */
+const FOLLOW_LOOK_MS = 250;
+/** A table in trouble waits for a load, and its neighbours need not be kept from following for that. */
+const LOAD_AGAIN_MS = 60_000;
 
 /** A load whose snapshot raced with the stream is made again at once; more often than this something else is wrong. */
 const RACE_ATTEMPTS = 5;
@@ -45,6 +55,7 @@ export class CdcSync {
   #identity: StreamIdentity | null = null;
   /** When the first load began to wait for commits to become visible; the others wait no longer than it does. */
   #waitingSinceMs: number | null = null;
+  #tables: readonly StreamTable[] = [];
 
   constructor(run: SourceSyncRun, control: SourceConnection) {
     this.#run = run;
@@ -113,6 +124,11 @@ export class CdcSync {
       timelineId: server.timelineId,
     };
     this.#identity = identity;
+    this.#tables = tables;
+    await clearSpill(this.#run.deps.spillFolder);
+    const { clock, onEvent } = this.#run.deps;
+    const onWait = (what: string): void => onEvent({ kind: 'waiting', address: `${source}:slot`, what });
+    await waitForFreeSlot(control, slotName, { clock, onWait }, this.#run.signal);
     // A crash between the destination's commit and the confirmation leaves the slot behind; catching up repeats nothing.
     if (position.slotConfirmed < position.start) await advanceSlot(control, slotName, position.start, this.#run.signal);
 
@@ -120,16 +136,15 @@ export class CdcSync {
     const stream = new SourceStream(
       {
         identity,
-        publication: state.publication,
         control,
-        reader,
         destination: this.#run.deps.destination,
-        clock: this.#run.deps.clock,
-        onEvent: this.#run.deps.onEvent,
+        clock,
+        onEvent,
         runId: this.#run.runId,
         tables,
         planAgain: (plan, signal) => this.#planAgain(plan, signal),
       },
+      new ScheduledFeed(slotName, state.publication, control, reader),
       position.start,
       position.restart ? [] : (recorded?.unseen ?? []),
     );
@@ -199,6 +214,53 @@ export class CdcSync {
     }
   }
 
+  /**
+   * After sync(): goes on by the replication protocol until it is asked to end, a table needs a load, or the connection
+   * breaks (which is thrown). What is whole by then is committed and confirmed.
+   */
+  async follow({ flush, onFollowing, isEnough, betweenPages }: Following): Promise<void> {
+    const stream = this.#stream;
+    const { slot, publication } = this.#run.request.state;
+    if (stream === null || slot === null || publication === null) return;
+    const { signal, deps } = this.#run;
+    const reader = await this.#run.openReader();
+    const feed = await ContinuousFeed.open(reader, this.#control, {
+      slot: slot.name,
+      publication,
+      startLsn: formatLsn(stream.confirmed),
+      flush,
+      spillFolder: deps.spillFolder,
+    });
+    stream.readFrom(feed);
+    const waiting = (): number => this.#tables.filter((table) => table.mode === 'waiting').length;
+    const failed = waiting();
+    let troubledMs: number | null = null;
+    let enough = false;
+    try {
+      await onFollowing();
+      while (!enough) {
+        const now = deps.clock.monotonicMs();
+        if (this.#tables.some((table) => table.mode !== 'live')) troubledMs ??= now;
+        const again = troubledMs !== null && now - troubledMs >= LOAD_AGAIN_MS;
+        enough = again || waiting() > failed || (await isEnough());
+        const found = await feed.look({ waitMs: enough ? 0 : FOLLOW_LOOK_MS, cut: enough });
+        if (found.page !== null) await stream.page(stream.confirmed, signal);
+        else if (found.moved) await stream.advance(parseLsn(found.position), signal);
+        if (found.page !== null || found.moved) await betweenPages();
+      }
+    } catch (error) {
+      // What comes of the end after it says nothing new.
+      await feed.close().catch(() => undefined);
+      throw error;
+    }
+    await feed.close();
+    for (const [address, error] of stream.failures) {
+      if (!this.#run.tables.some((run) => run.address === address && run.kind === 'stream')) {
+        this.#run.failed(address, 'stream', error);
+      }
+    }
+  }
+
   async #loadWaiting(stream: SourceStream, tables: readonly StreamTable[], target: Lsn): Promise<void> {
     const { only } = this.#run.request;
     const chosen = tables.filter(
@@ -231,6 +293,9 @@ export class CdcSync {
   async streamWhile(stream: SourceStream, target: Lsn, loadsDone: AbortSignal): Promise<void> {
     const { clock } = this.#run.deps;
     const signal = AbortSignal.any([loadsDone, this.#run.signal]);
+    const { following } = this.#run.request;
+    const everyMs =
+      following === null ? STREAM_DURING_LOAD_MS : Math.max(following.flush.everyMs, CONTINUOUS_DURING_LOAD_MS);
     let readAtMs = clock.monotonicMs();
     for (;;) {
       try {
@@ -241,7 +306,7 @@ export class CdcSync {
       }
       const waitingBytes = (await currentWalFlushLsn(this.#control, this.#run.signal)) - stream.confirmed;
       const elapsedMs = clock.monotonicMs() - readAtMs;
-      if (waitingBytes < STREAM_DURING_LOAD_BYTES && elapsedMs < STREAM_DURING_LOAD_MS) continue;
+      if (waitingBytes < STREAM_DURING_LOAD_BYTES && elapsedMs < everyMs) continue;
       await stream.page(target, this.#run.signal);
       readAtMs = clock.monotonicMs();
     }

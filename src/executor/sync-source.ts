@@ -39,10 +39,18 @@ class SourceSync {
     const startedMs = deps.clock.monotonicMs();
     let error: PlainError | null = null;
     try {
-      const facts = await deps.destination.writer.readFacts();
-      const due = dueWork(request, request.state, facts, deps.clock.now());
+      let facts = await deps.destination.writer.readFacts();
+      const due = dueWork(
+        { ...request, following: request.following !== null },
+        request.state,
+        facts,
+        deps.clock.now(),
+      );
       if (due.stream || due.tables.size > 0) {
-        await deps.connections.with(request.connection, 'sync', signal, (control) => this.#sync(control, facts, due));
+        // Whoever followed the source may have committed more until now.
+        if (await deps.claim()) facts = await deps.destination.writer.readFacts();
+        const known = facts;
+        await deps.connections.with(request.connection, 'sync', signal, (control) => this.#sync(control, known, due));
       }
     } catch (cause) {
       signal.throwIfAborted();
@@ -82,6 +90,8 @@ class SourceSync {
       if (plan.state.method === 'cdc') continue;
       await this.#run.attempt(plan, () => this.#syncOther(control, plan, factsOf(facts, plan.address)));
     }
+    const { following } = this.#run.request;
+    if (following !== null) await this.#cdc?.follow(following);
   }
 
   async #syncOther(control: SourceConnection, plan: TablePlan, facts: TableFacts | null): Promise<TableRun> {

@@ -34,7 +34,8 @@ import { copySql, decodedColumns, snapshotOf, type TablePlan } from './table-pla
  * by COPY alone. Afterwards the held changes are merged. A process that dies in between leaves them for the next sync.
  */
 
-export interface VerifySourceRequest extends Omit<SyncSourceRequest, 'force' | 'untilCaughtUp'> {
+export interface VerifySourceRequest
+  extends Omit<SyncSourceRequest, 'force' | 'untilCaughtUp' | 'following' | 'followedElsewhere'> {
   readonly samplePercent: number | null;
   readonly seed: string;
   readonly limit: number;
@@ -61,7 +62,11 @@ export async function verifySource(
   deps: SyncSourceDeps,
   signal: AbortSignal,
 ): Promise<TableVerdict[]> {
-  const run = new SourceSyncRun({ ...request, force: true, untilCaughtUp: true }, deps, signal);
+  const run = new SourceSyncRun(
+    { ...request, force: true, untilCaughtUp: true, following: null, followedElsewhere: false },
+    deps,
+    signal,
+  );
   const cancel = new SharedArrayBuffer(4);
   const onAbort = (): void => {
     const word = new Int32Array(cancel);

@@ -5,6 +5,7 @@ import type {
   Engine,
   EngineDeps,
   Host,
+  SourceRun,
   StatusReport,
   SyncReport,
   SyncRequest,
@@ -131,6 +132,7 @@ export interface FakeAnswers {
   readonly plan?: (call: number) => Promise<Plan> | Plan;
   readonly apply?: (plan: Plan, deps: EngineDeps) => Promise<readonly ChangeResult[]> | readonly ChangeResult[];
   readonly sync?: (request: SyncRequest, signal: AbortSignal, deps: EngineDeps) => Promise<SyncReport> | SyncReport;
+  readonly follow?: (source: string, signal: AbortSignal, deps: EngineDeps) => Promise<SourceRun> | SourceRun;
   readonly status?: () => Promise<StatusReport> | StatusReport;
   readonly doctor?: () => readonly Finding[];
   readonly verify?: (request: VerifyRequest) => VerifyReport;
@@ -182,6 +184,26 @@ export class FakeEngine implements Engine {
     const sample = request.samplePercent === null ? '' : ` ${request.samplePercent}% ${request.seed ?? '-'}`;
     this.calls.push(`verify ${request.address ?? 'all'} limit ${request.limit}${sample}`);
     return this.answers.verify?.(request) ?? { tables: [], ok: true };
+  }
+
+  /** Unless told otherwise it follows, quietly, until the signal aborts. */
+  async follow(source: string, signal: AbortSignal): Promise<SourceRun> {
+    this.calls.push(`follow ${source}`);
+    const answer = await this.answers.follow?.(source, signal, this.deps);
+    if (answer !== undefined) return answer;
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    return {
+      source,
+      transactions: 0,
+      changes: 0,
+      confirmedLsn: null,
+      durationMs: 0,
+      error: null,
+      lag: null,
+      tables: [],
+      drift: [],
+      newColumns: [],
+    };
   }
 
   async status(): Promise<StatusReport> {

@@ -28,7 +28,13 @@ export class KillWorld {
     this.#steps = fc.sample(STEP, { seed, numRuns: 50_000 })[Symbol.iterator]();
   }
 
-  static async create(postgres: TestPostgres, database: string, seed: number): Promise<KillWorld> {
+  /** @param cdc settings of the source's `cdc:`, over its names */
+  static async create(
+    postgres: TestPostgres,
+    database: string,
+    seed: number,
+    cdc: Readonly<Record<string, unknown>> = {},
+  ): Promise<KillWorld> {
     await postgres.createDatabase(database);
     await postgres.query(
       [
@@ -49,7 +55,7 @@ export class KillWorld {
       postgres,
       database,
       tables: Object.fromEntries(FIRST_TABLES.map((table) => [table.key, table.settings])),
-      cdc: { slot: database, publication: database },
+      cdc: { slot: database, publication: database, ...cdc },
     });
     const sessions = await Promise.all([0, 1].map(() => WorkSession.open(postgres, database)));
     return new KillWorld(fixture, sessions, seed);

@@ -52,16 +52,41 @@ export interface PeekTable extends RelationTarget {
   readonly gate: { readonly snapshot: string; readonly snapshotLsn: string } | null;
 }
 
-export interface PeekRequest {
-  readonly slot: string;
-  readonly publication: string;
-  /** Ends with the first transaction that brings the page to so many messages. */
-  readonly maxChanges: number;
+/** How a page is decoded, wherever its messages come from. */
+export interface PageRequest {
   readonly confirmedLsn: string;
   /** `pg_current_snapshot()` before the page, to tell which of its transactions may not be visible yet. */
   readonly snapshot: string;
   readonly tables: readonly PeekTable[];
   readonly channel: ChannelEnd;
+}
+
+export interface PeekRequest extends PageRequest {
+  readonly slot: string;
+  readonly publication: string;
+  /** Ends with the first transaction that brings the page to so many messages. */
+  readonly maxChanges: number;
+}
+
+export interface FollowRequest {
+  readonly target: ConnectTarget;
+  readonly slot: string;
+  readonly publication: string;
+  /** The destination holds everything before it. */
+  readonly startLsn: string;
+  /** When a page is due. */
+  readonly flush: { readonly everyMs: number; readonly rows: number };
+  /** For what does not fit in memory. */
+  readonly spillFolder: string;
+}
+
+export interface StreamLook {
+  /** Whole transactions that are due, to be staged now; null: none are. */
+  readonly page: { readonly rows: number } | null;
+  /** Where the stream stands with that page, or without one. */
+  readonly position: string;
+  /** No page, but the position is worth confirming: it has moved for a while, or the server waits for it. */
+  readonly moved: boolean;
 }
 
 export interface PageSummary {
@@ -149,6 +174,29 @@ export class ReaderThread {
   /** After a failed copy: leaves its transaction, connecting anew where the connection is gone. */
   resetSession(): Promise<void> {
     return this.#thread.call.resetSession(this.#target);
+  }
+
+  /** Follows by the replication protocol from here on; copies and peeks need resetSession() after stopStream(). */
+  startStream(request: Omit<FollowRequest, 'target'>): Promise<void> {
+    return this.#thread.call.startStream({ ...request, target: this.#target });
+  }
+
+  /** Waits for a page that is due, at most `waitMs`; with `cut` whatever is whole is due. @throws what ended the stream */
+  lookForPage(request: { readonly waitMs: number; readonly cut: boolean }): Promise<StreamLook> {
+    return this.#thread.call.lookForPage(request);
+  }
+
+  /** Sends the page that was found. It can be sent again until it is confirmed. */
+  stageStreamed(request: PageRequest): Promise<Omit<PageSummary, 'messages'>> {
+    return this.#thread.call.stageStreamed(request, [request.channel.port]);
+  }
+
+  confirmStreamed(lsn: string): Promise<void> {
+    return this.#thread.call.confirmStreamed(lsn);
+  }
+
+  stopStream(): Promise<void> {
+    return this.#thread.call.stopStream(null);
   }
 
   peekPage(request: PeekRequest): Promise<PageSummary> {

@@ -13,14 +13,18 @@ import { readPartitions } from '../../source/partition-leaf.js';
 import { quoteLiteral, quoteQualified } from '../../source/sql-identifier.js';
 import { BatchSender } from '../../thread/batch-channel.js';
 import { emitEvent, serve } from '../../thread/call.js';
+import { FollowedStream } from './followed-stream.js';
 import type {
   BeginSnapshot,
   CopyProgress,
   CopyRequest,
   CopySummary,
+  FollowRequest,
+  PageRequest,
   PageSummary,
   PeekRequest,
   SnapshotTaken,
+  StreamLook,
 } from './reader-thread.js';
 
 /** A thread with one connection to the source: it receives and decodes; batches go straight to the writing thread. */
@@ -42,6 +46,7 @@ const REJECTED_CHUNK = 500;
 const PEEK_WORK_MEM = '64MB';
 
 let connection: SourceConnection | null = null;
+let followed: FollowedStream | null = null;
 const never = new AbortController().signal;
 
 function connected(): SourceConnection {
@@ -139,7 +144,47 @@ const surface = {
       throw error;
     }
   },
+
+  /** Begins to follow by the replication protocol. The plain session is not needed meanwhile and given back. */
+  async startStream(request: FollowRequest): Promise<void> {
+    await connection?.end();
+    connection = null;
+    followed = await FollowedStream.open(request, never);
+  },
+
+  async lookForPage(request: { waitMs: number; cut: boolean }): Promise<StreamLook> {
+    return following().look(request);
+  },
+
+  async stageStreamed(request: PageRequest): Promise<Omit<PageSummary, 'messages'>> {
+    const sender = new BatchSender<PageItem<BatchMessage>>(request.channel, WINDOW);
+    try {
+      const page = openPage(request, sender);
+      await following().stage(page.decoder, () => (sender.isFull ? sender.waitForRoom(never) : Promise.resolve()));
+      const summary = page.finish();
+      sender.end();
+      return summary;
+    } catch (error) {
+      sender.fail(error);
+      throw error;
+    }
+  },
+
+  async confirmStreamed(lsn: string): Promise<void> {
+    following().committed(parseLsn(lsn));
+  },
+
+  async stopStream(_: null): Promise<void> {
+    const stream = followed;
+    followed = null;
+    await stream?.close();
+  },
 };
+
+function following(): FollowedStream {
+  if (followed === null) throw new SluiceError({ code: 'INTERNAL', message: 'the reading thread follows no stream' });
+  return followed;
+}
 
 /**
  * Between the look at the catalog and the lock a table may have been altered, or another may have taken its name. What
@@ -168,14 +213,14 @@ async function checkShape(db: SourceConnection, { schema, name, expected }: Begi
   });
 }
 
-async function peek(request: PeekRequest, sender: BatchSender<PageItem<BatchMessage>>): Promise<PageSummary> {
+/** A decoder for one page, whose batches and rejected values go to `sender`. */
+function openPage(request: PageRequest, sender: BatchSender<PageItem<BatchMessage>>) {
   const truncates: PageSummary['truncates'][number][] = [];
   const mismatches: PageSummary['mismatches'][number][] = [];
   const rejected = new Map<number, RejectedValue[]>();
   let lastCommitAt: string | null = null;
   const snapshot = parseSnapshot(request.snapshot);
   const unseen: number[] = [];
-  let messages = 0;
   const sendRejected = (table: number): void => {
     const values = rejected.get(table) ?? [];
     rejected.delete(table);
@@ -236,10 +281,31 @@ async function peek(request: PeekRequest, sender: BatchSender<PageItem<BatchMess
       }
     },
   });
+  return {
+    decoder,
+    finish(): Omit<PageSummary, 'messages'> {
+      const { transactions, changes, lastEndLsn } = decoder.finish();
+      for (const table of [...rejected.keys()]) sendRejected(table);
+      return {
+        transactions,
+        changes,
+        lastEndLsn: lastEndLsn === null ? null : formatLsn(lastEndLsn),
+        lastCommitAt,
+        unseen,
+        truncates,
+        mismatches,
+      };
+    },
+  };
+}
+
+async function peek(request: PeekRequest, sender: BatchSender<PageItem<BatchMessage>>): Promise<PageSummary> {
+  const page = openPage(request, sender);
+  let messages = 0;
   const tuples = new CopyTupleReader(3, (bytes) => {
     messages += 1;
     const start = tuples.starts[2] ?? 0;
-    decoder.push(bytes, start, start + (tuples.lengths[2] ?? 0), readLsn(bytes, tuples.starts[0] ?? 0));
+    page.decoder.push(bytes, start, start + (tuples.lengths[2] ?? 0), readLsn(bytes, tuples.starts[0] ?? 0));
   });
   const db = connected();
   await db.query(`SET work_mem = ${quoteLiteral(PEEK_WORK_MEM)}`, [], never);
@@ -257,18 +323,7 @@ async function peek(request: PeekRequest, sender: BatchSender<PageItem<BatchMess
     never,
   );
   tuples.finish();
-  const { transactions, changes, lastEndLsn } = decoder.finish();
-  for (const table of [...rejected.keys()]) sendRejected(table);
-  return {
-    transactions,
-    changes,
-    messages,
-    lastEndLsn: lastEndLsn === null ? null : formatLsn(lastEndLsn),
-    lastCommitAt,
-    unseen,
-    truncates,
-    mismatches,
-  };
+  return { ...page.finish(), messages };
 }
 
 /** pgoutput splits the option at commas like an identifier list, so the name is quoted as an identifier inside it. */
