@@ -5,6 +5,7 @@ import { LSN_ZERO } from '../src/pgoutput/lsn.js';
 import type { ObservedType } from '../src/source/catalog-model.js';
 import { CopyTableDecoder, type DecodedColumn } from '../src/source/copy-decoder.js';
 import { OID } from '../src/source/type-oid.js';
+import { unchangedShape } from '../test/pgoutput/columns.js';
 import { begin, commit, copyHeader, copyTrailer, copyTuple, insert, relation, Wire } from '../test/pgoutput/wire.js';
 
 /**
@@ -198,7 +199,7 @@ export function measureStream(rows: number): { readonly nanosPerValue: number; r
     'events',
     columns.map((c, i) => ({ name: c.name, key: i === 0, oid: c.source.oid, typmod: c.source.typmod })),
   );
-  const table = { address: 'bench:public.events', oid: 1, columns, keyColumns: [0] };
+  const table = { address: 'bench:public.events', oid: 1, columns, keyColumns: [0], ...unchangedShape(columns) };
   let batches = 0;
   const decoder = new ChangeDecoder({
     tables: [table],

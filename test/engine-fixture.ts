@@ -31,6 +31,10 @@ export interface FixtureOptions {
   readonly destination?: Readonly<Record<string, unknown>>;
   /** More sources beside `shop`, as they stand in the file; their connection is `db`. */
   readonly moreSources?: Readonly<Record<string, unknown>>;
+  /** Other sections of the file, such as `alerts`. */
+  readonly more?: Readonly<Record<string, unknown>>;
+  /** Over the settings of the source's connection. */
+  readonly connection?: Readonly<Record<string, unknown>>;
   /** Instead of the machine's. */
   readonly clock?: Clock;
 }
@@ -83,7 +87,7 @@ export class EngineFixture {
 
   /** Writes the file anew; the next use of the engine loads it. */
   async configure(tables: Readonly<Record<string, TableSettings>>): Promise<void> {
-    const { postgres, database, cdc, snapshot, destination, moreSources } = this.#options;
+    const { postgres, database, cdc, connection, snapshot, destination, more, moreSources } = this.#options;
     await this.close();
     this.#tables = tables;
     const config = {
@@ -96,6 +100,7 @@ export class EngineFixture {
           user: postgres.user,
           password: { env: PASSWORD_VARIABLE },
           tls: { mode: 'disable' },
+          ...connection,
         },
       },
       destinations: { warehouse: { type: 'duckdb', path: 'warehouse.duckdb', ...destination } },
@@ -109,6 +114,7 @@ export class EngineFixture {
         },
         ...moreSources,
       },
+      ...more,
     };
     await writeFile(this.configFile, stringify(config));
   }

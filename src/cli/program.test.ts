@@ -59,6 +59,24 @@ describe('argv to struct', () => {
     { name: 'status', argv: ['status'], command: 'status', args: {} },
     { name: 'ls', argv: ['ls'], command: 'ls', args: {} },
     {
+      name: 'verify everything',
+      argv: ['verify'],
+      command: 'verify',
+      args: { address: null, samplePercent: null, seed: null, limit: 20 },
+    },
+    {
+      name: 'verify a sample of one table',
+      argv: ['verify', 'shop:public.a', '--sample', '0.5%', '--seed', 'monday', '--limit', '0'],
+      command: 'verify',
+      args: { address: 'shop:public.a', samplePercent: 0.5, seed: 'monday', limit: 0 },
+    },
+    {
+      name: 'verify a sample of everything',
+      argv: ['verify', '--sample', '100'],
+      command: 'verify',
+      args: { address: null, samplePercent: 100, seed: null, limit: 20 },
+    },
+    {
       name: 'resync several',
       argv: ['resync', 'shop:public.a', 'shop:public.b', '--yes'],
       command: 'resync',
@@ -168,6 +186,24 @@ describe('wrong lines', () => {
       argv: ['apply', 'a.plan', '--target', 'shop'],
       message: '--target cannot be combined with a saved plan',
       hint: 'give --target to sluice plan --out',
+    },
+    ...['0', '0%', '100.1', '-1', 'all', '1%%', ''].map((sample) => ({
+      name: `a sample of "${sample}"`,
+      argv: ['verify', `--sample=${sample}`],
+      message: `--sample is a percentage above 0 and up to 100, not "${sample}"`,
+      hint: 'for example: --sample 1%',
+    })),
+    {
+      name: 'a seed of no sample',
+      argv: ['verify', '--seed', 'a'],
+      message: '--seed goes with --sample',
+      hint: 'see sluice verify --help',
+    },
+    {
+      name: 'a limit that is no number',
+      argv: ['verify', '--limit', '1e3'],
+      message: '--limit is a number up to 1,000,000, not "1e3"',
+      hint: 'see sluice verify --help',
     },
   ])('$name', (c) => {
     let thrown: unknown;

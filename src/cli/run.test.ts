@@ -107,12 +107,28 @@ describe('exit codes', () => {
     durationMs: 3,
     error: { code: 'TABLE_MISSING', message: 'public.t1 does not exist' },
   } as const;
+  const verdict = {
+    address: 'shop:public.t1',
+    method: 'cdc',
+    status: 'not_compared',
+    snapshotAt: null,
+    snapshotLsn: null,
+    sample: null,
+    comparisons: [],
+    rejectedValues: 0,
+    notes: [],
+    durationMs: 5,
+    error: null,
+  } as const;
   const source = {
     source: 'shop',
     transactions: 0,
     changes: 0,
     confirmedLsn: null,
+    drift: [],
+    newColumns: [],
     durationMs: 4,
+    lag: null,
     error: null,
     tables: [],
   };
@@ -156,6 +172,27 @@ describe('exit codes', () => {
       exit: 1,
     },
     { name: 'resync without consent', argv: ['resync', 'shop:public.t1'], exit: 64 },
+    { name: 'verify of tables that are equal', argv: ['verify'], exit: 0 },
+    {
+      name: 'verify that found differences, beside a table that it could not compare',
+      argv: ['verify', '--sample', '1%'],
+      setting: {
+        verify: () => ({
+          ok: false,
+          tables: [
+            { ...verdict, error: unreachable },
+            { ...verdict, status: 'different' },
+          ],
+        }),
+      },
+      exit: 1,
+    },
+    {
+      name: 'verify of a server out of reach',
+      argv: ['verify'],
+      setting: { verify: () => ({ ok: false, tables: [{ ...verdict, error: unreachable }] }) },
+      exit: 69,
+    },
     { name: 'sync that went well', argv: ['sync'], exit: 0 },
     {
       name: 'sync with a failed table',

@@ -71,6 +71,7 @@ export type Method = 'cdc' | 'incremental' | 'append' | 'full_table';
 export type Output = 'consolidated' | 'history' | 'both';
 export type Deletes = 'soft' | 'hard';
 export type OnRemove = 'retire' | 'keep' | 'drop';
+export type OnPartitionChange = 'resync' | 'warn';
 export type OnAddColumns = 'forward_only' | 'resync' | 'backfill';
 /** varchar | double | json | decimal(p,s): the override of a column's destination type. */
 export type TypeOverride =
@@ -94,6 +95,8 @@ export interface TableConfig {
   /** Overrides the table's own primary key (incremental); null: use the table's. */
   readonly primaryKey: readonly string[] | null;
   readonly onAddColumns: OnAddColumns;
+  /** cdc of partitioned tables. */
+  readonly onPartitionChange: OnPartitionChange;
   readonly types: Readonly<Record<string, TypeOverride>>;
   readonly onRemove: OnRemove;
   readonly enabled: boolean;
@@ -144,6 +147,35 @@ export interface SourceConfig {
   readonly tables: readonly TableEntry[];
 }
 
+export const ALERT_KINDS = [
+  'lag_warning',
+  'lag_critical',
+  'lag_cleared',
+  'slot_dropped',
+  'slot_drop_failed',
+  'source_errored',
+  'guard_blind',
+  'guard_recovered',
+] as const;
+export type AlertKind = (typeof ALERT_KINDS)[number];
+
+/** An entry of `alerts:`; `on` lists the events that it wants. */
+export type AlertHook =
+  | {
+      readonly type: 'webhook';
+      readonly url: SecretReference;
+      readonly headers: Readonly<Record<string, SecretReference>>;
+      readonly timeoutMs: number;
+      readonly on: readonly AlertKind[];
+    }
+  | {
+      readonly type: 'command';
+      /** The program as written (a path starts at the config file) and its arguments. */
+      readonly command: readonly [string, ...string[]];
+      readonly timeoutMs: number;
+      readonly on: readonly AlertKind[];
+    };
+
 export interface Config {
   /** Absolute path of the file. */
   readonly file: string;
@@ -157,5 +189,6 @@ export interface Config {
   readonly connections: Readonly<Record<string, ConnectionConfig>>;
   readonly destinations: Readonly<Record<string, DestinationConfig>>;
   readonly sources: Readonly<Record<string, SourceConfig>>;
+  readonly alerts: readonly AlertHook[];
   readonly moved: readonly { readonly from: string; readonly to: string }[];
 }

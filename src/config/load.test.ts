@@ -33,6 +33,7 @@ const DEFAULT_TABLE: TableConfig = {
   lookbackMs: 0,
   primaryKey: null,
   onAddColumns: 'forward_only',
+  onPartitionChange: 'resync',
   types: {},
   onRemove: 'retire',
   enabled: true,
@@ -83,7 +84,7 @@ test('the smallest file has every default', () => {
           slot: 'sluice_shop',
           transport: 'scheduled',
           flush: { everyMs: 10_000, rows: 100_000 },
-          lag: { warningMb: 1024, criticalMb: 10_240, onCritical: 'alert' },
+          lag: { warningMb: 1024, criticalMb: 10_240, onCritical: 'drop_slot' },
           onSlotLost: 'manual',
           heartbeat: true,
         },
@@ -91,6 +92,7 @@ test('the smallest file has every default', () => {
         tables: [{ key: 'public.users', pattern: null, schema: 'public', name: 'users', table: DEFAULT_TABLE }],
       },
     },
+    alerts: [],
     moved: [],
   });
   expect(problemsOf(withParts({}))).toBe('');

@@ -6,7 +6,7 @@ import { type ConfigPath, formatPath, type Issue, type Problem } from './problem
 import { readConfig } from './read-config.js';
 import { describeText, Reading } from './reading.js';
 import { checkSchema } from './schema.js';
-import { isSecretKey } from './secret-mask.js';
+import { isAlertSecret, isSecretKey } from './secret-mask.js';
 import { unsupported } from './unsupported.js';
 import { readYaml, type YamlFile } from './yaml-file.js';
 
@@ -95,7 +95,8 @@ function describe(path: ConfigPath, value: unknown, yaml: YamlFile): string {
   if (value === null) return 'nothing';
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object') return 'a mapping';
-  if (path.some((segment) => typeof segment === 'string' && isSecretKey(segment))) return 'another value';
+  const secret = path.some((segment) => typeof segment === 'string' && isSecretKey(segment));
+  if (secret || isAlertSecret(path)) return 'another value';
   return typeof value === 'string' ? `the text ${JSON.stringify(value)}` : String(value);
 }
 

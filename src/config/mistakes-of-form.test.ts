@@ -203,7 +203,7 @@ const MISTAKES: readonly {
     name: 'an unknown key without a near name',
     parts: { tables: '      public.users: { frequency: hourly }' },
     expected: [
-      'sources.yaml:11:23  sources.shop.tables["public.users"].frequency  unknown key; known: method, output, deletes, cursor, lookback, on_add_columns, on_remove, schedule, columns, primary_key, types, enabled',
+      'sources.yaml:11:23  sources.shop.tables["public.users"].frequency  unknown key; known: method, output, deletes, cursor, lookback, on_add_columns, on_partition_change, on_remove, schedule, columns, primary_key, types, enabled',
       '          public.users: { frequency: hourly }',
       '                          ^',
     ],
@@ -219,10 +219,10 @@ const MISTAKES: readonly {
   },
   {
     name: 'an unknown section',
-    parts: { more: 'alerts: {}' },
+    parts: { more: 'pipelines: {}' },
     expected: [
-      'sources.yaml:12:1  alerts  unknown key; known: version, state, connections, destinations, daemon, sources, moved',
-      '    alerts: {}',
+      'sources.yaml:12:1  pipelines  unknown key; known: version, state, connections, destinations, daemon, sources, alerts, moved',
+      '    pipelines: {}',
       '    ^',
     ],
   },

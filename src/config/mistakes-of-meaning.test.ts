@@ -794,7 +794,6 @@ const MISTAKES: readonly {
   {
     name: 'what this version does not do yet',
     parts: {
-      source: '    cdc: { transport: continuous }',
       destinations: '  warehouse: { type: s3, bucket: b }',
       more: lines('state: { type: s3, bucket: b }', 'daemon: { http: { listen: "127.0.0.1:8470" } }'),
     },
@@ -802,13 +801,10 @@ const MISTAKES: readonly {
       'sources.yaml:5:22  destinations.warehouse.type  not supported yet: tables in S3; use { type: duckdb, path: warehouse.duckdb }',
       '      warehouse: { type: s3, bucket: b }',
       '                         ^',
-      'sources.yaml:10:23  sources.shop.cdc.transport  not supported yet: transport "continuous"; use "scheduled" with a short schedule such as { every: 10s }',
-      '        cdc: { transport: continuous }',
-      '                          ^',
-      'sources.yaml:13:16  state.type  not supported yet: state in S3; use { type: file, path: .sluice/state.json }',
+      'sources.yaml:12:16  state.type  not supported yet: state in S3; use { type: file, path: .sluice/state.json }',
       '    state: { type: s3, bucket: b }',
       '                   ^',
-      'sources.yaml:14:11  daemon.http  not supported yet: the HTTP endpoints; leave "http" out and use `sluice status`',
+      'sources.yaml:13:11  daemon.http  not supported yet: the HTTP endpoints; leave "http" out and use `sluice status`',
       '    daemon: { http: { listen: "127.0.0.1:8470" } }',
       '              ^',
     ],

@@ -2,6 +2,7 @@ import { type Address, parseAddress } from './address.js';
 import type { Config, ConnectionConfig, DestinationConfig, SourceConfig } from './config.js';
 import { suggestion } from './nearest.js';
 import type { ConfigPath } from './problem.js';
+import { readAlerts } from './read-alerts.js';
 import { readConnection } from './read-connection.js';
 import { checkS3Keys, checkSharedFiles, readDestination } from './read-destination.js';
 import { type KnownNames, readSource } from './read-source.js';
@@ -32,6 +33,7 @@ export function readConfig(raw: RawFile, known: KnownNames, reading: Reading): O
     connections: byName(connections),
     destinations: byName(destinations),
     sources: byName(sources),
+    alerts: readAlerts(raw.alerts, reading),
     moved: (raw.moved ?? []).map((entry, index) =>
       readMoved(entry, ['moved', index], raw.moved ?? [], sources, reading),
     ),

@@ -146,6 +146,5 @@ function readLag(raw: Pruned<Cdc>, selfManaged: boolean, path: ConfigPath, readi
   if (selfManaged && lag.on_critical === 'drop_slot') {
     reading.problem([...path, 'on_critical'], 'management "self_managed" always alerts; use alert, or leave it out');
   }
-  // Dropping a slot costs a resync, so it happens only where the file says so (DESIGN 1, law 5).
-  return { warningMb, criticalMb, onCritical: selfManaged ? 'alert' : (lag.on_critical ?? 'alert') };
+  return { warningMb, criticalMb, onCritical: selfManaged ? 'alert' : (lag.on_critical ?? 'drop_slot') };
 }

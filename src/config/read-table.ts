@@ -84,6 +84,7 @@ function readTable(raw: RawTable, path: ConfigPath, defaults: DefaultsOfSource, 
           : reading.duration([...path, 'lookback'], raw.lookback, '0s'),
     primaryKey: method === 'incremental' ? (raw.primary_key ?? null) : null,
     onAddColumns: raw.on_add_columns ?? defaults.raw.on_add_columns ?? 'forward_only',
+    onPartitionChange: raw.on_partition_change ?? defaults.raw.on_partition_change ?? 'resync',
     types: readTypes(raw, path, reading),
     onRemove: raw.on_remove ?? defaults.raw.on_remove ?? 'retire',
     enabled: raw.enabled ?? true,
@@ -120,6 +121,7 @@ function checkFit(
   };
   only('output', ['cdc']);
   only('deletes', ['cdc']);
+  only('on_partition_change', ['cdc']);
   only('cursor', ['incremental', 'append']);
   only('lookback', ['incremental']);
   only('primary_key', ['incremental']);

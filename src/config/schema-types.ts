@@ -57,6 +57,10 @@ export type Table = {
    */
   on_add_columns?: 'forward_only' | 'resync' | 'backfill';
   /**
+   * cdc of a partitioned table: when rows came or went with a partition that was attached, detached, dropped or truncated, which Postgres does not send. resync: load the table again; warn: keep it as it is and say so.
+   */
+  on_partition_change?: 'resync' | 'warn';
+  /**
    * When the entry leaves this file. retire: moved aside, comes back with the entry; keep: left as it is; drop: deleted.
    */
   on_remove?: 'retire' | 'keep' | 'drop';
@@ -74,6 +78,25 @@ export type Table = {
    */
   enabled?: boolean;
 } | null;
+/**
+ * One way to tell somebody.
+ */
+export type Alert = AlertWebhook | AlertCommand;
+/**
+ * Events: lag_warning, lag_critical and lag_cleared tell how much WAL a slot holds back; slot_dropped and slot_drop_failed what the guard did; source_errored that a source stopped until somebody mends it; guard_blind and guard_recovered that the guard cannot look, and that it can again.
+ *
+ * @minItems 1
+ */
+export type AlertKinds = (
+  | 'lag_warning'
+  | 'lag_critical'
+  | 'lag_cleared'
+  | 'slot_dropped'
+  | 'slot_drop_failed'
+  | 'source_errored'
+  | 'guard_blind'
+  | 'guard_recovered'
+)[];
 
 /**
  * Which Postgres tables Sluice keeps in step with which destination, and how.
@@ -88,6 +111,10 @@ export interface SourcesFile {
   destinations: Destinations;
   daemon?: Daemon;
   sources: Sources;
+  /**
+   * Who is told when a slot holds back too much WAL, is dropped, or a source stops.
+   */
+  alerts?: Alert[];
   /**
    * Renames, so that a table is moved instead of retired and loaded again. An entry may stay after it was applied.
    */
@@ -421,7 +448,7 @@ export interface Cdc {
    */
   on_slot_lost?: 'manual' | 'resync';
   /**
-   * Write a small logical message now and then, so that the slot moves on where only other tables are busy.
+   * A small logical message may be written to the WAL where that helps: so that a sync until caught up, or a reload, sees asynchronous commits at once. false: nothing is ever written; they are waited for instead. The slot of a quiet publication moves on either way.
    */
   heartbeat?: boolean;
 }
@@ -444,13 +471,13 @@ export interface Lag {
    */
   warning_mb?: number;
   /**
-   * Act from here on, in MiB.
+   * Act from here on, in MiB; from 0.8 x max_slot_wal_keep_size where that is less.
    */
   critical_mb?: number;
   /**
-   * drop_slot frees the WAL; the tables then need a resync. self_managed always alerts.
+   * drop_slot drops slot and publication and so frees the WAL; the source then waits for an apply, which loads its tables anew. alert drops nothing. Default drop_slot; self_managed always alerts.
    */
-  on_critical?: 'alert' | 'drop_slot';
+  on_critical?: 'drop_slot' | 'alert';
 }
 /**
  * How tables are read when they are loaded.
@@ -487,6 +514,10 @@ export interface TableDefaults {
    * When the source table gets a column. forward_only: filled from then on; resync: load the table again; backfill: fill the new column of the rows that are there.
    */
   on_add_columns?: 'forward_only' | 'resync' | 'backfill';
+  /**
+   * cdc of a partitioned table: when rows came or went with a partition that was attached, detached, dropped or truncated, which Postgres does not send. resync: load the table again; warn: keep it as it is and say so.
+   */
+  on_partition_change?: 'resync' | 'warn';
   /**
    * When the entry leaves this file. retire: moved aside, comes back with the entry; keep: left as it is; drop: deleted.
    */
@@ -535,6 +566,42 @@ export interface Columns {
  */
 export interface Types {
   [k: string]: string;
+}
+/**
+ * The event is sent as JSON in a POST request.
+ */
+export interface AlertWebhook {
+  /**
+   * A POST request.
+   */
+  type: 'webhook';
+  url: Secret;
+  headers?: Headers;
+  timeout?: Duration;
+  on?: AlertKinds;
+}
+/**
+ * Further headers, by name; their values are secrets.
+ */
+export interface Headers {
+  [k: string]: Secret;
+}
+/**
+ * The event is passed as JSON on standard input and in the environment variable SLUICE_ALERT.
+ */
+export interface AlertCommand {
+  /**
+   * A program that is started.
+   */
+  type: 'command';
+  /**
+   * The program and its arguments; no shell. A program with a slash in its name starts at this file.
+   *
+   * @minItems 1
+   */
+  command: string[];
+  timeout?: Duration;
+  on?: AlertKinds;
 }
 /**
  * One rename.

@@ -41,7 +41,6 @@ test.each(exampleVariants().map((text, index) => ({ text, index })))(
       'destinations.lake.type',
       'destinations.disk.type',
       'daemon.http',
-      'sources.billing.cdc.transport',
     ];
     expect(problems.map(({ path }) => path)).toEqual(index === 0 ? expected : ['state.type', ...expected]);
     expect(new Set(problems.map(({ code }) => code))).toEqual(new Set(['NOT_SUPPORTED_YET']));

@@ -31,6 +31,22 @@ test.each([
   expect(text).not.toContain('hunter2');
 });
 
+test.each([
+  {
+    name: 'in the address of a webhook',
+    alert: '{ type: webhook, url: "https://chat.example.com/hunter2", tmeout: 1 }',
+  },
+  { name: 'in an address that is none', alert: '{ type: webhook, url: "chat.example.com/hunter2" }' },
+  { name: 'in a header', alert: '{ type: webhook, url: "https://h", headers: { X-Api: hunter2 }, tmeout: 1 }' },
+  { name: 'in a header of a wrong type', alert: '{ type: webhook, url: "https://h", headers: { X-Api: [hunter2] } }' },
+])('no message shows a secret $name', ({ alert }) => {
+  const result = parse(withParts({ more: `alerts:\n  - ${alert}` }));
+  expect(result.ok).toBe(false);
+  const text = formatProblems(result.ok ? [] : result.problems);
+  expect(text).not.toBe('');
+  expect(text).not.toContain('hunter2');
+});
+
 test('the caret moves along with what is hidden before it', () => {
   const result = parse(withParts({ connections: '  shop_db: { password: a-very-long-password-1234567890, prot: 1 }' }));
   const [problem] = result.ok ? [] : result.problems.filter(({ path }) => path.endsWith('prot'));

@@ -10,6 +10,8 @@ const SECRET_KEYS = ['password', 'passphrase', 'private_key', 'secret_access_key
 const SECRET_WORD = /passw|passphrase|secret|token|private_?key$|access_?key/i;
 /** These hold the name of a place where a secret is, not a secret. */
 const REFERENCE_KEYS = new Set(['env', 'file', 'credential']);
+/** Below `alerts:`. Chat services put the token into the address. */
+const ALERT_SECRETS = new Set(['url', 'headers']);
 /** Below these, keys are names of tables and columns. */
 const NAME_SECTIONS = new Set(['tables', 'types']);
 /** A value that is nothing but a variable shows no secret. */
@@ -25,13 +27,14 @@ const KEY_VALUE = /([\w-]*(?:passw|passphrase|secret|token|private_?key|access_?
 /** Where secrets stand in the text, so that no printed line shows one. */
 export function secretRanges(root: Node | null, text: string): Range[] {
   const ranges: Range[] = [];
-  const visit = (node: unknown, secret: boolean): void => {
-    if (isSeq(node)) for (const item of node.items) visit(item, secret);
-    if (isMap(node)) for (const pair of node.items) visit(pair, secret);
+  const visit = (node: unknown, secret: boolean, section = ''): void => {
+    if (isSeq(node)) for (const item of node.items) visit(item, secret, section);
+    if (isMap(node)) for (const pair of node.items) visit(pair, secret, section);
     if (isPair(node)) {
       const name = isScalar(node.key) ? String(node.key.value) : '';
       if (NAME_SECTIONS.has(name)) return;
-      visit(node.value, isSecretKey(name) || (secret && !REFERENCE_KEYS.has(name)));
+      const hidden = isSecretKey(name) || (section === 'alerts' && ALERT_SECRETS.has(name));
+      visit(node.value, hidden || (secret && !REFERENCE_KEYS.has(name)), section === '' ? name : section);
     }
     if ((isScalar(node) || isAlias(node)) && secret && node.range) {
       const [start, end] = node.range;
@@ -85,6 +88,11 @@ function merged(ranges: readonly Range[]): Range[] {
 export function isSecretKey(name: string): boolean {
   if (REFERENCE_KEYS.has(name) || name.endsWith('_file')) return false;
   return SECRET_WORD.test(name) || nearestName(name, SECRET_KEYS) !== null;
+}
+
+/** Whether a value below `alerts:` may hold a token. */
+export function isAlertSecret(path: readonly (string | number)[]): boolean {
+  return path[0] === 'alerts' && path.some((segment) => typeof segment === 'string' && ALERT_SECRETS.has(segment));
 }
 
 function matches(line: string, pattern: RegExp): Range[] {

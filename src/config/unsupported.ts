@@ -39,13 +39,5 @@ export function unsupported(raw: Pruned<SourcesFile>): Issue[] {
   if (raw.daemon?.http !== undefined) {
     refuse(['daemon', 'http'], 'the HTTP endpoints; leave "http" out and use `sluice status`', 'key');
   }
-  for (const [name, source] of entriesOf(raw.sources)) {
-    if (source.cdc?.transport === 'continuous') {
-      refuse(
-        ['sources', name, 'cdc', 'transport'],
-        'transport "continuous"; use "scheduled" with a short schedule such as { every: 10s }',
-      );
-    }
-  }
   return issues;
 }

@@ -12,6 +12,7 @@ test.each<{
   name: string;
   plan: Plan;
   setting: Config['daemon']['autoApply'];
+  halted?: readonly string[];
   kind: AutoApply['kind'];
   waiting?: number;
 }>([
@@ -27,9 +28,24 @@ test.each<{
   },
   { name: 'destructive with consent', plan: fakePlan([destructive]), setting: 'all', kind: 'apply' },
   { name: 'none waits for everything', plan: fakePlan([additive]), setting: 'none', kind: 'wait', waiting: 1 },
+  {
+    name: 'what the guard dropped takes a person, whatever the setting',
+    plan: fakePlan([additive, destructive, fakeChange({ address: 'crm:slot' })]),
+    setting: 'all',
+    halted: ['shop'],
+    kind: 'wait',
+    waiting: 2,
+  },
+  {
+    name: 'a plan without the halted source',
+    plan: fakePlan([additive]),
+    setting: 'all',
+    halted: ['crm'],
+    kind: 'apply',
+  },
   { name: 'a blocker goes first', plan: fakePlan([additive], [blocker]), setting: 'all', kind: 'blocked' },
 ])('$name', (c) => {
-  const decision = autoApply(c.plan, c.setting);
+  const decision = autoApply(c.plan, c.setting, new Set(c.halted));
   expect(decision.kind).toBe(c.kind);
   expect(decision.kind === 'wait' ? decision.changes.length : undefined).toBe(c.waiting);
 });

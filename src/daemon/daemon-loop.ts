@@ -20,14 +20,30 @@ export interface LoopDeps {
   readonly engine: Engine;
   readonly clock: Clock;
   readonly log: Log;
+  /** In [0, 1). */
+  readonly random: () => number;
 }
 
-/** The daemon's work: one thing at a time, sources that are in trouble held back by the rule of their error. */
+/** How often a held follower looks whether it may go on. */
+const FOLLOW_LOOK_MS = 1_000;
+/** A source that was followed for so long was well in between: its next trouble is a new one. */
+const WELL_MS = 60_000;
+/** Followers of one server must not come back all at once. */
+const JITTER = 0.25;
+
+/**
+ * The daemon's work: one thing at a time, and beside it a follower for each source with the continuous transport. Sources
+ * that are in trouble are held back by the rule of their error.
+ */
 export class DaemonLoop {
   /** By source name: what keeps it from being synced. */
   private readonly holds = new Map<string, Hold>();
+  /** How tables differ from what was applied, as far as a plan was made for it. */
+  private readonly knownDrift = new Set<string>();
   private ticks: readonly SourceTicks[];
   private planning: { settled: boolean; notBefore: Date; attempts: number; lastTrouble: string | null };
+  /** The config has been planned and, where allowed, applied once; before that there may be nothing to follow. */
+  private planned = false;
   /** The state's serial when a source was stopped; another one tells that a person has acted. */
   private stoppedAtSerial: number | null = null;
 
@@ -38,9 +54,48 @@ export class DaemonLoop {
 
   /** Runs until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
+    const sources = Object.values(this.deps.engine.config.sources);
+    const followed = sources.filter((source) => source.cdc.transport === 'continuous').map((source) => source.name);
+    await Promise.all([this.work(signal), ...followed.map((source) => this.follow(source, signal))]);
+  }
+
+  /** Follows one source until the signal aborts. */
+  private async follow(source: string, signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.deps;
+    while (!signal.aborted) {
+      try {
+        if (!this.planned || isHeld(this.holds.get(source), clock.now())) {
+          await clock.sleep(FOLLOW_LOOK_MS * (1 + JITTER * this.deps.random()), signal);
+          continue;
+        }
+        const startedMs = clock.monotonicMs();
+        log.info({ source }, 'following');
+        const error = await this.followOnce(source, signal);
+        signal.throwIfAborted();
+        if (clock.monotonicMs() - startedMs >= WELL_MS) this.release(source);
+        if (error !== null) await this.hold(source, error, signal);
+      } catch (error) {
+        if (!signal.aborted) throw error;
+      }
+    }
+  }
+
+  private async followOnce(source: string, signal: AbortSignal): Promise<PlainError | null> {
+    try {
+      const run = await this.deps.engine.follow(source, signal);
+      this.logRun(run);
+      return run.error;
+    } catch (error) {
+      signal.throwIfAborted();
+      return toPlain(error);
+    }
+  }
+
+  private async work(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
         await this.planOnce(signal);
+        this.planned = true;
         await this.releaseStopped(signal);
         await this.syncAll(signal);
         const waitMs = Math.max(MIN_WAIT_MS, this.nextWakeAt().getTime() - this.deps.clock.now().getTime());
@@ -66,7 +121,8 @@ export class DaemonLoop {
 
   private async applyAllowed(plan: Plan, signal: AbortSignal): Promise<void> {
     const { engine, log } = this.deps;
-    const decision = autoApply(plan, engine.config.daemon.autoApply);
+    const halted = new Set((await engine.halts()).keys());
+    const decision = autoApply(plan, engine.config.daemon.autoApply, halted);
     switch (decision.kind) {
       case 'nothing':
         log.info({}, 'no changes to apply');
@@ -95,6 +151,7 @@ export class DaemonLoop {
         const results = await engine.apply(plan, signal);
         const failed = results.find((result) => result.status === 'failed');
         const applied = results.every((result) => result.status === 'applied');
+        this.knownDrift.clear();
         if (applied) this.planning.settled = true;
         else
           this.planAgainLater(
@@ -142,6 +199,7 @@ export class DaemonLoop {
       for (const run of report.sources) {
         this.logRun(run);
         if (run.error !== null) troubles.set(run.source, run.error);
+        else this.noteDrift(run);
       }
     } catch (error) {
       signal.throwIfAborted();
@@ -153,17 +211,31 @@ export class DaemonLoop {
     this.ticks = this.ticks.map((each) => (sources.includes(each.source) ? tickAfter(each, startedAt, endedAt) : each));
     for (const source of sources) {
       const trouble = troubles.get(source);
-      if (trouble === undefined) this.release(source);
-      else await this.hold(source, trouble, signal);
+      if (trouble !== undefined) await this.hold(source, trouble, signal);
+      // Whether a followed source is well shows in its follower; here little more than its schedules was looked at.
+      else if (engine.config.sources[source]?.cdc.transport !== 'continuous') this.release(source);
     }
   }
 
-  private async hold(source: string, error: PlainError, signal: AbortSignal): Promise<void> {
+  /** A table that was altered in the source is planned for, once for each change that is seen. */
+  private noteDrift(run: SourceRun): void {
     const { clock, log } = this.deps;
-    const hold = holdAfter(this.holds.get(source), error.code, clock.now());
+    const news = [...run.drift, ...run.newColumns].filter((line) => !this.knownDrift.has(line));
+    if (news.length === 0) return;
+    for (const line of news) this.knownDrift.add(line);
+    log.info({ source: run.source, drift: news }, 'tables were altered in the source, planning anew');
+    this.planning = { settled: false, notBefore: clock.now(), attempts: 0, lastTrouble: null };
+  }
+
+  private async hold(source: string, error: PlainError, signal: AbortSignal): Promise<void> {
+    const { clock, engine, log } = this.deps;
+    const before = this.holds.get(source);
+    const hold = holdAfter(before, error.code, clock.now());
     this.holds.set(source, hold);
     if (hold.kind === 'stopped') {
       this.stoppedAtSerial = await this.stateSerial(signal);
+      // Of a slot that it dropped the guard itself has told.
+      if (error.code !== 'WAL_LAG_CRITICAL' && before?.code !== error.code) engine.alertErrored(source, error);
       log.error(
         { source, error },
         'source stopped until somebody mends it (sluice apply, sluice resync) or the daemon restarts',

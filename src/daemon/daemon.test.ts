@@ -33,11 +33,27 @@ class CollectedLog implements Log {
 }
 
 function sourceRun(source: string, error: PlainError | null): SourceRun {
-  return { source, transactions: 0, changes: 0, confirmedLsn: null, durationMs: 1, error, tables: [] };
+  return {
+    source,
+    transactions: 0,
+    changes: 0,
+    confirmedLsn: null,
+    durationMs: 1,
+    error,
+    lag: null,
+    tables: [],
+    drift: [],
+    newColumns: [],
+  };
 }
 
 /** Runs the daemon until it has synced so often, each call noted with the second at which it came. */
-async function runFor(syncs: number, config: Config, answers: FakeAnswers = {}) {
+async function runFor(
+  syncs: number,
+  config: Config,
+  answers: FakeAnswers = {},
+  onGuard: FakeAnswers['guard'] = () => {},
+) {
   const clock = new FakeClock();
   const log = new CollectedLog();
   const controller = new AbortController();
@@ -54,6 +70,7 @@ async function runFor(syncs: number, config: Config, answers: FakeAnswers = {}) 
       createEngine: async (deps) => {
         engine = new FakeEngine(deps, {
           ...answers,
+          guard: onGuard,
           sync: async (request, signal, engineDeps) => {
             timeline.push(`${(clock.monotonicMs() - startMs) / 1_000} s ${request.address ?? 'all'}`);
             left -= 1;
@@ -86,6 +103,21 @@ describe('ticks', () => {
     const { calls } = await runFor(2, fakeConfig({ shop: [TEN_SECONDS] }));
     expect(calls).toEqual(['plan', 'sync all', 'sync all', 'close']);
   });
+});
+
+test('a table that is altered in the source is planned for, once', async () => {
+  const drifted = { ...sourceRun('shop', null), newColumns: ['shop:public.t.c'] };
+  let syncs = 0;
+  const { calls, log } = await runFor(4, fakeConfig({ shop: [TEN_SECONDS] }), {
+    sync: () => {
+      syncs += 1;
+      return { ok: true, sources: [syncs < 2 ? sourceRun('shop', null) : drifted] };
+    },
+  });
+  expect(calls).toEqual(['plan', 'sync all', 'sync all', 'plan', 'sync all', 'sync all', 'close']);
+  expect(log.filter((line) => line.includes('altered'))).toEqual([
+    'info tables were altered in the source, planning anew',
+  ]);
 });
 
 describe('trouble', () => {
@@ -129,6 +161,17 @@ describe('trouble', () => {
     expect(log).toContain('info the state has changed, trying stopped sources again');
   });
 
+  test('who is to be alerted hears of a stopped source once, and of a dropped slot by the guard', async () => {
+    const errors: Record<string, PlainError> = {
+      shop: { code: 'SLOT_LOST', message: 'the slot is gone' },
+      crm: { code: 'WAL_LAG_CRITICAL', message: 'the guard dropped the slot' },
+    };
+    const { calls } = await runFor(3, fakeConfig({ shop: [TEN_SECONDS], crm: [TEN_SECONDS], well: [TEN_SECONDS] }), {
+      sync: () => ({ ok: false, sources: Object.entries(errors).map(([name, error]) => sourceRun(name, error)) }),
+    });
+    expect(calls.filter((call) => call.startsWith('alertErrored'))).toEqual(['alertErrored shop SLOT_LOST']);
+  });
+
   test('an error of the whole sync holds all sources', async () => {
     let calls = 0;
     const { timeline, log } = await runFor(2, fakeConfig({ shop: [TEN_SECONDS] }), {
@@ -143,10 +186,74 @@ describe('trouble', () => {
   });
 });
 
+describe('sources with the continuous transport', () => {
+  /** `shop` is followed, `crm` is not. */
+  function followedConfig(): Config {
+    const config = fakeConfig({ shop: [HOUR], crm: [TEN_SECONDS] });
+    const { shop } = config.sources;
+    if (shop === undefined) throw new Error('no shop');
+    return {
+      ...config,
+      sources: { ...config.sources, shop: { ...shop, cdc: { ...shop.cdc, transport: 'continuous' } } },
+    };
+  }
+
+  test('are followed once the config has been applied, beside the ticks of the others', async () => {
+    const { calls, timeline, log } = await runFor(4, followedConfig());
+    expect(calls.filter((call) => call.startsWith('follow'))).toEqual(['follow shop']);
+    expect(calls.indexOf('follow shop')).toBeGreaterThan(calls.indexOf('plan'));
+    expect(timeline).toHaveLength(4);
+    expect(log).toContain('info following');
+  });
+
+  test('are held back by the rule of their error, and followed again', async () => {
+    const lost: PlainError = { code: 'SOURCE_CONNECTION_LOST', message: 'it broke' };
+    let follows = 0;
+    const { calls, log } = await runFor(12, followedConfig(), {
+      follow: (source, signal) => {
+        follows += 1;
+        if (follows < 3) return sourceRun(source, lost);
+        return new Promise((resolve) => signal.addEventListener('abort', () => resolve(sourceRun(source, null))));
+      },
+    });
+    expect(calls.filter((call) => call === 'follow shop')).toHaveLength(3);
+    expect(log.filter((line) => line === 'warn source in trouble, trying again')).toHaveLength(2);
+  });
+
+  test('that are stopped wait until the state changes', async () => {
+    let serial = 3;
+    let follows = 0;
+    const { calls } = await runFor(12, followedConfig(), {
+      follow: (source, signal) => {
+        follows += 1;
+        if (follows === 1) return sourceRun(source, { code: 'SLOT_LOST', message: 'the slot is gone' });
+        return new Promise((resolve) => signal.addEventListener('abort', () => resolve(sourceRun(source, null))));
+      },
+      sync: (request) => {
+        if (request.address === 'crm') serial = 4;
+        return { ok: true, sources: [] };
+      },
+      status: () => ({ ...EMPTY_STATUS, state: { lineage: 'lineage-1', serial } }),
+    });
+    expect(calls.filter((call) => call === 'follow shop')).toHaveLength(2);
+    expect(calls.indexOf('sync crm')).toBeLessThan(calls.lastIndexOf('follow shop'));
+  });
+});
+
 describe('auto_apply', () => {
   test('applies additive changes at its start', async () => {
     const { calls } = await runFor(1, fakeConfig({ shop: [TEN_SECONDS] }), { plan: () => fakePlan([fakeChange()]) });
     expect(calls).toEqual(['plan', 'apply plan-1', 'sync all', 'close']);
+  });
+
+  test('a source whose slot the guard dropped waits for a person, also where everything may be applied', async () => {
+    const config = fakeConfig({ shop: [TEN_SECONDS] }, { daemon: { http: null, autoApply: 'all' } });
+    const { calls, log } = await runFor(1, config, {
+      plan: () => fakePlan([fakeChange()]),
+      halts: () => new Map([['shop', { code: 'WAL_LAG_CRITICAL', message: 'dropped' }]]),
+    });
+    expect(calls).toEqual(['plan', 'sync all', 'close']);
+    expect(log).toContain('warn changes wait for sluice apply');
   });
 
   test('destructive changes wait and are logged once', async () => {
@@ -175,6 +282,27 @@ describe('auto_apply', () => {
     });
     expect(calls).toEqual(['plan', 'apply plan-1', 'sync all', 'plan', 'apply plan-1', 'sync all', 'close']);
     expect(log.filter((line) => line === 'error the config could not be applied')).toHaveLength(1);
+  });
+});
+
+describe('the guard', () => {
+  test('looks every 15 seconds, beside a sync that hangs, until the stop', async () => {
+    const looks: number[] = [];
+    const { log } = await runFor(
+      1,
+      fakeConfig({ shop: [TEN_SECONDS] }),
+      { sync: () => new Promise(() => undefined) },
+      (everyMs) => looks.push(everyMs),
+    );
+    expect(looks).toEqual([15_000]);
+    expect(log.at(-1)).toContain('stopped before the work under way had ended');
+  });
+
+  test('a fault of the guard ends the daemon: nothing runs unwatched', async () => {
+    const running = runFor(5, fakeConfig({ shop: [TEN_SECONDS] }), {}, () => {
+      throw new Error('a fault');
+    });
+    await expect(running).rejects.toThrow('a fault');
   });
 });
 

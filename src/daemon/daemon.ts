@@ -10,7 +10,12 @@ export interface DaemonDeps {
   readonly clock: Clock;
   readonly host: Host;
   readonly log: Log;
+  /** How often the slots are looked at; default {@link GUARD_EVERY_MS}. */
+  readonly guardEveryMs?: number;
 }
+
+/** With the 10 s that one look may take, a slot is looked at every 30 s even where every other look fails. */
+const GUARD_EVERY_MS = 15_000;
 
 /** SIGTERM has to be through within 10 s (law 10); the rest is for the process to end. */
 const DRAIN_MS = 8_000;
@@ -27,15 +32,31 @@ export async function runDaemon(deps: DaemonDeps, signal: AbortSignal): Promise<
   log.info({ file: config.file, sources: Object.keys(config.sources) }, 'daemon started');
   if (config.daemon.http !== null)
     log.warn({ listen: config.daemon.http.listen }, 'daemon.http is not served by this version');
-  const work = workAndClose(new DaemonLoop({ engine, clock, log }), engine, signal);
+  const work = workAndClose(
+    new DaemonLoop({ engine, clock, log, random: Math.random }),
+    engine,
+    deps.guardEveryMs ?? GUARD_EVERY_MS,
+    signal,
+  );
   const ended = await endsInTime(work, clock, signal);
   if (ended) log.info({}, 'daemon stopped');
   else log.warn({ drain_ms: DRAIN_MS }, 'stopped before the work under way had ended; the next start does it again');
 }
 
-async function workAndClose(loop: DaemonLoop, engine: Engine, signal: AbortSignal): Promise<void> {
+/** The guard runs beside the loop, apart from all that may hang there. A fault of either ends both. */
+async function workAndClose(loop: DaemonLoop, engine: Engine, everyMs: number, signal: AbortSignal): Promise<void> {
+  const fault = new AbortController();
+  const either = AbortSignal.any([signal, fault.signal]);
+  const ending = async (work: Promise<void>): Promise<void> => {
+    try {
+      await work;
+    } finally {
+      fault.abort();
+    }
+  };
   try {
-    await loop.run(signal);
+    const ends = await Promise.allSettled([ending(engine.guard({ everyMs }, either)), ending(loop.run(either))]);
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
   } finally {
     await engine.close();
   }

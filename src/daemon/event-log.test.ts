@@ -1,10 +1,42 @@
 import { expect, test } from 'vitest';
 import { fakeChange } from '../../test/fake/engine.js';
+import type { PlainError } from '../error/sluice-error.js';
 import type { EngineEvent } from '../executor/engine.js';
+import { judgeLag, type WalLag } from '../guard/wal-lag.js';
 import { logEvent } from './event-log.js';
 
 const address = 'shop:public.users';
 const change = fakeChange();
+const lag = (level: WalLag['level'], changed: boolean): EngineEvent => ({
+  kind: 'wal_lag',
+  source: 'shop',
+  slot: 'sluice_shop',
+  changed,
+  lag: judgeLag(
+    {
+      at: '2026-03-02T12:00:20Z',
+      exists: true,
+      retainedBytes: { ok: 1, warning: 100, critical: 1_000 }[level],
+      unconfirmedBytes: 0,
+      walStatus: 'reserved',
+      safeWalSizeBytes: null,
+      keepSizeBytes: null,
+    },
+    { level: 'ok', since: '', window: [{ at: '2026-03-02T12:00:00Z', retainedBytes: 0 }] },
+    { warningBytes: 100, criticalBytes: 1_000, onCritical: 'alert' },
+  ),
+});
+const lagFields = (level: string, retained: number, growth: number, untilCritical: number) => ({
+  source: 'shop',
+  slot: 'sluice_shop',
+  level,
+  retained_bytes: retained,
+  unconfirmed_bytes: 0,
+  wal_status: 'reserved',
+  growth_bytes_per_second: growth,
+  seconds_until_critical: untilCritical,
+});
+const trouble: PlainError = { code: 'SLOT_IN_USE', message: 'a stranger reads' };
 
 test.each<{ name: string; event: EngineEvent; line: readonly [level: string, fields: object, message: string] }>([
   {
@@ -52,6 +84,46 @@ test.each<{ name: string; event: EngineEvent; line: readonly [level: string, fie
     name: 'a notice',
     event: { kind: 'notice', address, message: 'odd' },
     line: ['warn', { address, notice: 'odd' }, 'notice'],
+  },
+  {
+    name: 'every look at the WAL is for debugging',
+    event: lag('ok', false),
+    line: ['debug', lagFields('ok', 1, 0, 19_980), 'wal lag'],
+  },
+  {
+    name: 'a lag that reached the warning',
+    event: lag('warning', true),
+    line: ['warn', lagFields('warning', 100, 5, 180), 'wal lag reached the warning'],
+  },
+  {
+    name: 'a lag that is critical',
+    event: lag('critical', true),
+    line: ['error', lagFields('critical', 1_000, 50, 0), 'wal lag is critical'],
+  },
+  {
+    name: 'a lag that is well again',
+    event: lag('ok', true),
+    line: ['info', lagFields('ok', 1, 0, 19_980), 'wal lag is well again'],
+  },
+  {
+    name: 'a look that failed',
+    event: { kind: 'wal_lag_unknown', source: 'shop', error: trouble, failures: 2 },
+    line: ['warn', { source: 'shop', error: trouble, failures: 2 }, 'wal lag could not be read'],
+  },
+  {
+    name: 'what the guard dropped',
+    event: { kind: 'guard_dropped', address: 'shop:slot', message: 'too much' },
+    line: ['error', { address: 'shop:slot', what: 'too much' }, 'guard dropped'],
+  },
+  {
+    name: 'what the guard could not drop',
+    event: { kind: 'guard_failed', address: 'shop:slot', error: trouble },
+    line: ['error', { address: 'shop:slot', error: trouble }, 'guard failed, trying again'],
+  },
+  {
+    name: 'an alert that reached nobody',
+    event: { kind: 'alert_failed', hook: 'alerts[0] (webhook)', alert: 'guard_blind', error: trouble },
+    line: ['error', { hook: 'alerts[0] (webhook)', alert: 'guard_blind', error: trouble }, 'alert failed'],
   },
   {
     name: 'the start of a change',

@@ -48,9 +48,42 @@ export function logEvent(log: Log, event: EngineEvent): void {
     case 'notice':
       log.warn({ address: event.address, notice: event.message }, 'notice');
       return;
+    case 'wal_lag':
+      logLag(log, event);
+      return;
+    case 'wal_lag_unknown':
+      log.warn({ source: event.source, error: event.error, failures: event.failures }, 'wal lag could not be read');
+      return;
+    case 'guard_dropped':
+      log.error({ address: event.address, what: event.message }, 'guard dropped');
+      return;
+    case 'guard_failed':
+      log.error({ address: event.address, error: event.error }, 'guard failed, trying again');
+      return;
+    case 'alert_failed':
+      log.error({ hook: event.hook, alert: event.alert, error: event.error }, 'alert failed');
+      return;
     default:
       assertNever(event);
   }
+}
+
+/** Every look is a line of debug; a new level is told to everybody. */
+function logLag(log: Log, { source, slot, lag, changed }: Extract<EngineEvent, { kind: 'wal_lag' }>): void {
+  const fields = {
+    source,
+    slot,
+    level: lag.level,
+    retained_bytes: lag.retainedBytes,
+    unconfirmed_bytes: lag.unconfirmedBytes,
+    wal_status: lag.walStatus,
+    growth_bytes_per_second: lag.growthBytesPerSecond === null ? null : Math.round(lag.growthBytesPerSecond),
+    seconds_until_critical: lag.secondsUntilCritical === null ? null : Math.round(lag.secondsUntilCritical),
+  };
+  if (!changed) log.debug(fields, 'wal lag');
+  else if (lag.level === 'ok') log.info(fields, 'wal lag is well again');
+  else if (lag.level === 'warning') log.warn(fields, 'wal lag reached the warning');
+  else log.error(fields, 'wal lag is critical');
 }
 
 function logChange(log: Log, result: ChangeResult): void {

@@ -14,12 +14,23 @@ export interface TargetTable {
   /** Names of key columns; [] where rows have no key (append, full_table). */
   readonly key: readonly string[];
   readonly metadataPrefix: string;
+  /** A column's type has grown since it was applied: the destination's may have to be widened before rows are written. */
+  readonly widened?: boolean;
+  /** The number of the last backfill that was asked for, which a load of the whole table makes needless; 0 for none. */
+  readonly backfill?: number;
   /** The generation that a load brings the table to. */
   readonly generation: number;
 }
 
 export function historyName(table: { readonly name: string }): string {
   return `${table.name}_cdc`;
+}
+
+/** A part of a table's rows, chosen by their key alone: those whose md5 of seed and key begins below a hex prefix. */
+export interface KeySample {
+  readonly seed: string;
+  /** Lower-case hex digits; a key is in the sample when the digits of its hash sort before them. */
+  readonly below: string;
 }
 
 /** The columns that Sluice adds, under the source's prefix (DESIGN 6). */

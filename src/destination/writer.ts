@@ -1,9 +1,10 @@
 import type { PlainError } from '../error/sluice-error.js';
 import type { ChannelEnd } from '../thread/batch-channel.js';
 import type { MergedEnd } from '../thread/merged-channel.js';
-import type { DestinationFacts } from './facts.js';
+import type { Comparison } from './comparison.js';
+import type { DestinationFacts, PartitionFacts } from './facts.js';
 import type { HeapRange, LoadProgress } from './load-progress.js';
-import type { SnapshotMark, TargetTable } from './target-table.js';
+import type { KeySample, SnapshotMark, TargetTable } from './target-table.js';
 
 /**
  * What the executor asks of a destination. Calls are carried out one after the other, in the order they were made;
@@ -36,6 +37,8 @@ export interface DestinationWriter {
   loadRejected(load: { readonly address: string; readonly channel: ChannelEnd }): Promise<number>;
   /** One transaction: the load takes the target's place, held changes that its snapshot did not see are applied, checkpoint and run record are written. */
   finishLoad(load: FinishLoad): Promise<LoadOutcome>;
+  /** One transaction: a load of a few columns fills them in the rows that are there, between the held changes before and after its snapshot. */
+  finishBackfill(backfill: FinishBackfill): Promise<BackfillOutcome>;
   /** Ends a load that failed and removes what it wrote. */
   abandonLoad(address: string): Promise<void>;
 
@@ -49,6 +52,11 @@ export interface DestinationWriter {
    */
   pruneHeld(request: { readonly addresses: readonly string[]; readonly xmin: string }): Promise<void>;
 
+  /** Prepares a temporary table for a fresh copy of the source; {@link continueLoad} with `load` takes its rows. */
+  beginShadow(shadow: BeginShadow): Promise<void>;
+  /** Compares the copy with what the destination holds and forgets it. Nothing of the destination is changed. */
+  compareShadow(request: CompareShadow): Promise<readonly Comparison[]>;
+
   /** Takes the rows of one incremental or append run into a temporary table. */
   stageRows(request: { readonly table: TargetTable; readonly channel: ChannelEnd }): Promise<void>;
   /** One transaction: the staged rows of an incremental (by key) or append sync, with the new cursor. */
@@ -58,12 +66,22 @@ export interface DestinationWriter {
   /** Asks for a new snapshot of a table, remembered in the destination. */
   requestSnapshot(request: { readonly address: string; readonly reason: string }): Promise<void>;
 
-  addColumns(table: TargetTable): Promise<void>;
+  /** Remembers the partitions that the table is whole with, or that a difference to them was accepted. */
+  recordPartitions(request: RecordPartitions): Promise<void>;
+
+  /** One transaction: adds columns to the table and its history, empty; a left-over one of that name is set aside. */
+  addColumns(request: AddColumns): Promise<void>;
+  /** One transaction: widens columns whose type has grown; others stay as they are. */
+  widenColumns(table: TargetTable): Promise<void>;
+  /** One transaction: renames columns of the table and its history. Doing it twice is the same as once. */
+  renameColumns(request: RenameColumns): Promise<void>;
   retireTable(request: RetireTable): Promise<void>;
   dropTable(request: RetireTable): Promise<void>;
   moveTable(request: { readonly from: RetireTable; readonly to: RetireTable }): Promise<void>;
   moveStream(request: { readonly from: string; readonly to: string }): Promise<void>;
   forgetStream(source: string): Promise<void>;
+  /** One transaction: forgets the stream's position and what was held for its tables, as both belong to a slot that is gone. */
+  restartStream(request: { readonly source: string; readonly addresses: readonly string[] }): Promise<void>;
 
   /** Lets go of the file until the next call. */
   release(): Promise<void>;
@@ -95,6 +113,30 @@ export type LoadItem<Batch> =
   | { readonly kind: 'batch'; readonly batch: Batch }
   /** Positions of columns of which some value did not fit. */
   | { readonly kind: 'rejected_columns'; readonly columns: readonly number[] };
+export interface BeginShadow {
+  readonly table: TargetTable;
+  /** Names the load in continueLoad and abandonLoad. */
+  readonly load: string;
+  readonly channel: ChannelEnd;
+}
+
+/** Follows the table's own columns in a shadow's batches: false for rows that the next sync by cursor brings anyway. */
+export const SETTLED_COLUMN = { name: '__settled', type: { kind: 'boolean' } } as const;
+
+export interface CompareShadow {
+  readonly table: TargetTable;
+  readonly load: string;
+  /** key: row by row; rows: as two bags of rows, for tables without a key. */
+  readonly by: 'key' | 'rows';
+  /** What a row is that only the destination has. */
+  readonly surplus: 'extra' | 'unfollowed';
+  /** The copy holds only these rows; null: all. */
+  readonly sample: KeySample | null;
+  /** Examples at most, of each table of the destination. */
+  readonly limit: number;
+  /** An Int32 that is set to 1 and notified when the comparison shall end early. */
+  readonly cancel: SharedArrayBuffer;
+}
 
 export interface RunRecord {
   readonly runId: string;
@@ -112,12 +154,27 @@ export interface FinishLoad {
   readonly run: RunRecord;
   /** The stream's identity and start, written with the first load when no stream is recorded yet. */
   readonly stream: StreamStart | null;
+  /** The leaves that the snapshot's own transaction saw; null where the table is no partitioned cdc table. */
+  readonly partitions: PartitionFacts | null;
 }
 
-export interface StreamStart {
+export interface RecordPartitions {
+  readonly address: string;
+  readonly partitions: PartitionFacts;
+  /** Rows came or went unseen and the table is kept as it is: goes into `_sluice.runs`. */
+  readonly accepted: { readonly run: RunRecord; readonly code: string; readonly message: string } | null;
+}
+
+/** Whose position a stream's LSN is; see facts.ts. */
+export interface StreamIdentity {
   readonly source: string;
   readonly slot: string;
+  readonly slotCreatedLsn: string;
   readonly systemIdentifier: string;
+  readonly timelineId: number | null;
+}
+
+export interface StreamStart extends StreamIdentity {
   readonly confirmedLsn: string;
 }
 
@@ -130,12 +187,33 @@ export interface LoadOutcome {
   readonly needsLoad: boolean;
 }
 
+export interface FinishBackfill {
+  /** The whole table; the load held its key and `columns`. */
+  readonly table: TargetTable;
+  readonly columns: readonly string[];
+  /** The backfill's number, by which it is known to be done. */
+  readonly id: number;
+  readonly mark: SnapshotMark;
+  readonly run: RunRecord;
+}
+
+export interface BackfillOutcome {
+  readonly rows: number;
+  readonly rejected: number;
+  readonly heldChanges: number;
+}
+
 export interface PageTable {
   /** Position in the page's table list. */
   readonly index: number;
   readonly table: TargetTable;
   /** merge: the table is live; hold: it waits for a load, its changes are kept. */
   readonly mode: 'merge' | 'hold';
+  /**
+   * Merges only what this snapshot sees and holds the rest for a later page. Changes of one row become visible in the
+   * order of their commits, as the later one waited for the lock of the earlier, so the order of a row's changes is kept.
+   */
+  readonly upTo?: string | null;
   /** Places of TRUNCATE in the stream, in order. */
   readonly truncates: readonly {
     readonly lsn: string;
@@ -147,16 +225,15 @@ export interface PageTable {
   readonly mismatch: { readonly reason: string; readonly lsn: string; readonly xid: number } | null;
 }
 
-export interface CommitPage {
-  readonly source: string;
-  readonly slot: string;
-  readonly systemIdentifier: string;
+export interface CommitPage extends StreamIdentity {
   readonly tables: readonly PageTable[];
   readonly confirmedLsn: string;
   readonly confirmedAt: string;
   readonly runId: string;
   readonly startedAt: string;
   readonly transactions: number;
+  /** Ids of streamed transactions that no snapshot sees yet; they replace those recorded before. */
+  readonly unseen: readonly number[];
 }
 
 export interface PageTableOutcome {
@@ -190,6 +267,20 @@ export interface RecordFailure {
   readonly runId: string;
   readonly startedAt: string;
   readonly error: PlainError;
+}
+
+export interface AddColumns {
+  /** With the new columns. */
+  readonly table: TargetTable;
+  /** Their names. */
+  readonly added: readonly string[];
+}
+
+export interface RenameColumns {
+  /** As it is before or after the renaming; its columns are not looked at. */
+  readonly table: TargetTable;
+  /** No new name is an old one too. */
+  readonly renames: readonly { readonly from: string; readonly to: string }[];
 }
 
 export interface RetireTable {

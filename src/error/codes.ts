@@ -97,7 +97,20 @@ export const ERROR_CODES = {
   SLOT_AHEAD: { exit: 1, retry: STOP },
   /** The server removed WAL that the slot needs; a resync is needed. */
   SLOT_LOST: { exit: 1, retry: STOP },
-  /** The connection now reaches another database cluster than the one the state was made with. */
+  /**
+   * The server's WAL ends before the position that the destination holds: it was restored from a backup, or a standby that
+   * lagged behind took over. What the destination has beyond that is not in the server any more; a resync is needed.
+   */
+  SERVER_BEHIND: { exit: 1, retry: STOP },
+  /**
+   * The server is on another timeline since a failover or a restore, and the destination's position is not, or cannot be
+   * shown to be, part of its history; a resync is needed. Where the role may open a replication connection, a failover that
+   * lost nothing is recognised and streaming goes on.
+   */
+  TIMELINE_CHANGED: { exit: 1, retry: STOP },
+  /** The slot held back more WAL than `cdc.lag.critical_mb` allows. Where the guard dropped it, plan and apply make a new one and load the tables anew. */
+  WAL_LAG_CRITICAL: { exit: 1, retry: STOP },
+  /** The connection now reaches another database cluster, or another database, than the one the state was made with. */
   SYSTEM_CHANGED: { exit: 1, retry: STOP },
   /** A slot of that name exists which this state did not make. Drop it, or set another name under cdc.slot. */
   SLOT_OCCUPIED: { exit: 1, retry: STOP },
@@ -117,8 +130,10 @@ export const ERROR_CODES = {
   VALUE_MALFORMED: { exit: 1, retry: STOP },
   /** A key value cannot be represented in the destination, so rows could not be told apart. */
   KEY_NOT_REPRESENTABLE: { exit: 1, retry: STOP },
-  /** A table's columns changed in a way that this version cannot follow; the table needs a resync. */
+  /** A table's columns or key changed so that its rows cannot be told any more; the plan says how to go on (a resync). */
   SCHEMA_CHANGED: { exit: 1, retry: STOP },
+  /** A table was altered between the look at it and the lock that its snapshot takes; the next sync reads it as it is then. */
+  SCHEMA_MOVED: { exit: 1, retry: SOON },
 
   // --- destination
   /** The destination file is held by another process. */
@@ -149,6 +164,14 @@ export const ERROR_CODES = {
   APPLY_INCOMPLETE: { exit: 1, retry: STOP },
   /** Some tables failed in a sync; each is listed. */
   SYNC_INCOMPLETE: { exit: 1, retry: SOON },
+  /** verify found rows that differ from the source; each table lists them. `sluice resync` loads a table anew. */
+  VERIFY_DIFFERENCES: { exit: 1, retry: STOP },
+  /** The table cannot be compared now: it waits for a load (a TRUNCATE came, say), or it is disabled. Sync it first. */
+  VERIFY_NOT_READY: { exit: 75, retry: SOON },
+  /** An alert could not be delivered: the webhook or the command of `alerts:` failed. What it was about stands in the log. */
+  ALERT_FAILED: { exit: 1, retry: SOON },
+  /** Messages of a large transaction could not be kept on disk (`spill/` beside the state): it is full or fails. */
+  SPILL_FAILED: { exit: 69, retry: SOON },
   /** Something did not end within its deadline. */
   TIMEOUT: { exit: 75, retry: SOON },
   /** The work was cancelled by a signal or by the caller. */

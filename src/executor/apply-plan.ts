@@ -14,6 +14,7 @@ import { changePublication, dropPublication } from '../source/publication.js';
 import { readServer } from '../source/server.js';
 import { createSlot, currentWalFlushLsn, dropSlot, readSlot } from '../source/slot.js';
 import { emptyState, type SourceIdentity, withPendingSlot } from '../state/edit.js';
+import { writeBesideGuard } from '../state/halt.js';
 import type { StateDocument, TableState } from '../state/state.js';
 import type { StateFile } from '../state/state-file.js';
 import type { Destinations } from './destinations.js';
@@ -64,7 +65,7 @@ export async function applyPlan(plan: Plan, deps: ApplyDeps, signal: AbortSignal
         const work = works.get(source) ?? new SourceWork(source, deps, signal);
         works.set(source, work);
         const record = async (next: StateDocument): Promise<void> => {
-          expected = await deps.stateFile.write(next, expected);
+          expected = await writeBesideGuard(deps.stateFile, next, expected);
           state = expected;
         };
         const context =
@@ -210,11 +211,22 @@ async function carryOut(
       if (change.details.sql !== null) {
         await changePublication(await work.connection(state), change.details.sql, signal);
       }
+      if (table !== undefined && change.details.table_fields?.columns !== undefined) {
+        const after: TableState = { ...table, ...change.details.table_fields };
+        await (await work.writer(state)).widenColumns(targetTable(change.address, after));
+      }
       return done();
     case 'add_columns':
       if (table !== undefined) {
         const after: TableState = { ...table, columns: change.details.all_columns };
-        await (await work.writer(state)).addColumns(targetTable(change.address, after));
+        const added = change.details.columns.map((column) => column.name);
+        await (await work.writer(state)).addColumns({ table: targetTable(change.address, after), added });
+      }
+      return done();
+    case 'rename_columns':
+      if (table !== undefined) {
+        const { renames } = change.details;
+        await (await work.writer(state)).renameColumns({ table: targetTable(change.address, table), renames });
       }
       return done();
     case 'retire_table':
@@ -258,7 +270,7 @@ async function makeSlot(
   record: (next: StateDocument) => Promise<void>,
   signal: AbortSignal,
 ): Promise<ApplyContext> {
-  const { slot } = change.details;
+  const { slot, failover } = change.details;
   const connection = await work.connection(state());
   const identity = await work.identity(state());
   const walLsn = formatLsn(await currentWalFlushLsn(connection, signal));
@@ -266,7 +278,7 @@ async function makeSlot(
   const announced = (await readSlot(connection, slot, signal)) === null;
   if (announced) await record(stateBeforeSlot(state(), change, identity, walLsn));
   try {
-    return { identity, slotLsn: formatLsn(await createSlot(connection, slot, signal)) };
+    return { identity, slotLsn: formatLsn(await createSlot(connection, slot, signal, failover)) };
   } catch (error) {
     // What Postgres refused was not made. After a broken connection nobody knows, so the announcement stays.
     if (announced && (sqlState(error) !== null || signal.aborted)) {

@@ -15,6 +15,8 @@ export interface OpenDestination {
   readonly writer: DestinationWriter;
   /** Held from staging a page to its commit, and by the last step of a load: what a table's mode is must not change in between. */
   readonly pages: Mutex;
+  /** Syncs that work with it: the file stays open between their steps. */
+  users: number;
   /**
    * Continues a load until the channel of its part ends; other calls to the writer come in between. A part that cannot be
    * paused ends early instead: the senders look at the control array (merged-channel.ts).
@@ -54,6 +56,7 @@ export class Destinations {
       name,
       writer,
       pages: new Mutex(),
+      users: 0,
       continueLoad: async (address, control) => {
         for (;;) {
           running.set(address, control);
@@ -65,9 +68,30 @@ export class Destinations {
     };
   }
 
-  /** Lets go of every file until it is used again. */
+  /** Keeps the file open while `work` goes on; others let go of it only after that. */
+  async using<T>(name: string, work: (destination: OpenDestination) => Promise<T>): Promise<T> {
+    const open = await this.get(name);
+    open.users += 1;
+    try {
+      return await work(open);
+    } finally {
+      open.users -= 1;
+    }
+  }
+
+  /** Runs `work` between two pages and only while no sync has the file; null where one has. */
+  async whenIdle<T>(name: string, work: (destination: OpenDestination) => Promise<T>): Promise<T | null> {
+    const open = await this.get(name);
+    return open.pages.run(async () => (open.users > 0 ? null : work(open)));
+  }
+
+  /** Lets go of every file that nobody works with, until it is used again. */
   async releaseAll(): Promise<void> {
-    for (const open of this.#open.values()) await (await open).writer.release();
+    for (const name of this.#open.keys()) await this.release(name);
+  }
+
+  async release(name: string): Promise<void> {
+    await this.whenIdle(name, ({ writer }) => writer.release());
   }
 
   async close(): Promise<void> {
@@ -128,20 +152,27 @@ function yieldingLoads(inner: DestinationWriter, running: ReadonlyMap<string, Sh
     continueLoad: inner.continueLoad,
     loadRejected: yielding(inner.loadRejected),
     finishLoad: yielding(inner.finishLoad),
+    finishBackfill: yielding(inner.finishBackfill),
     abandonLoad: yielding(inner.abandonLoad),
     stagePage: yielding(inner.stagePage),
     commitPage: yielding(inner.commitPage),
     pruneHeld: yielding(inner.pruneHeld),
+    beginShadow: yielding(inner.beginShadow),
+    compareShadow: yielding(inner.compareShadow),
     stageRows: yielding(inner.stageRows),
     writeRows: yielding(inner.writeRows),
     recordFailure: yielding(inner.recordFailure),
     requestSnapshot: yielding(inner.requestSnapshot),
+    recordPartitions: yielding(inner.recordPartitions),
     addColumns: yielding(inner.addColumns),
+    widenColumns: yielding(inner.widenColumns),
+    renameColumns: yielding(inner.renameColumns),
     retireTable: yielding(inner.retireTable),
     dropTable: yielding(inner.dropTable),
     moveTable: yielding(inner.moveTable),
     moveStream: yielding(inner.moveStream),
     forgetStream: yielding(inner.forgetStream),
+    restartStream: yielding(inner.restartStream),
     release: yielding(inner.release),
     publish: yielding(inner.publish),
     close: yielding(inner.close),

@@ -7,6 +7,10 @@ export interface DueRequest {
   /** `schema.table` to sync whether or not it is due; null: whatever is due. */
   readonly only: string | null;
   readonly force: boolean;
+  /** The stream is read whether or not its schedule says so. */
+  readonly following: boolean;
+  /** Somebody else reads the stream all the time, and loads what waits for a load. */
+  readonly followedElsewhere: boolean;
 }
 
 export interface DueWork {
@@ -25,6 +29,11 @@ export function needsLoad(state: TableState, facts: TableFacts | null): boolean 
   return facts === null || facts.loadedGeneration < state.generation || facts.resnapshotReason !== null;
 }
 
+/** Columns that were added to a loaded table are to be filled in the rows that are there. */
+export function needsBackfill(state: TableState, facts: TableFacts | null): boolean {
+  return state.backfill !== null && !needsLoad(state, facts) && (facts?.backfilled ?? 0) < state.backfill.id;
+}
+
 export function wasLoaded(facts: TableFacts | null): boolean {
   return facts !== null && facts.loadedGeneration > 0;
 }
@@ -40,7 +49,8 @@ export function dueWork(request: DueRequest, state: SourceState, facts: Destinat
     return { stream: chosen(cdc).length > 0, tables: new Set(chosen(others)) };
   }
   const waits = ([key, table]: (typeof active)[number]): boolean =>
-    needsLoad(table, factsOf(facts, `${request.source}:${key}`));
+    needsLoad(table, factsOf(facts, `${request.source}:${key}`)) ||
+    needsBackfill(table, factsOf(facts, `${request.source}:${key}`));
   const streamSchedule = mostFrequent(
     cdc.map(([, table]) => table.schedule),
     now,
@@ -48,7 +58,9 @@ export function dueWork(request: DueRequest, state: SourceState, facts: Destinat
   const lastStreamed = facts.streams.find((stream) => stream.source === request.source)?.updatedAt ?? null;
   const streamDue = streamSchedule !== null && isDue(dateOf(lastStreamed), streamSchedule, now);
   return {
-    stream: cdc.length > 0 && (request.force || streamDue || cdc.some(waits)),
+    stream:
+      cdc.length > 0 &&
+      (request.force || request.following || (!request.followedElsewhere && (streamDue || cdc.some(waits)))),
     tables: new Set(
       others
         .filter(([key, table]) => {

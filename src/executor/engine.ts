@@ -1,6 +1,9 @@
-import type { Config } from '../config/config.js';
+import type { AlertKind, Config } from '../config/config.js';
+import type { Comparison } from '../destination/comparison.js';
 import type { PlainError } from '../error/sluice-error.js';
 import type { Finding } from '../guard/finding.js';
+import type { GuardEvent } from '../guard/lag-guard.js';
+import type { LagFacts } from '../guard/wal-lag.js';
 import type { Change, Plan } from '../planner/change.js';
 
 /** Time comes in from outside, so tests own it. */
@@ -46,7 +49,10 @@ export type EngineEvent =
     }
   | { readonly kind: 'waiting'; readonly address: string; readonly what: string }
   | { readonly kind: 'table_failed'; readonly address: string; readonly error: PlainError }
-  | { readonly kind: 'notice'; readonly address: string; readonly message: string };
+  | { readonly kind: 'notice'; readonly address: string; readonly message: string }
+  | GuardEvent
+  /** A hook of `alerts:` that failed for good; the others have the event. */
+  | { readonly kind: 'alert_failed'; readonly hook: string; readonly alert: AlertKind; readonly error: PlainError };
 
 export type ChangeResult =
   | { readonly change: Change; readonly status: 'applied'; readonly durationMs: number }
@@ -56,7 +62,7 @@ export type ChangeResult =
 
 export interface TableRun {
   readonly address: string;
-  readonly kind: 'snapshot' | 'stream' | 'incremental' | 'append' | 'full_table';
+  readonly kind: 'snapshot' | 'backfill' | 'stream' | 'incremental' | 'append' | 'full_table';
   readonly status: 'ok' | 'failed';
   readonly rows: number;
   readonly inserted: number;
@@ -75,12 +81,54 @@ export interface SourceRun {
   readonly durationMs: number;
   /** Trouble of the connection, the slot or the destination: the whole source stopped. */
   readonly error: PlainError | null;
+  /** What the slot held back before the sync; null without a slot, or where nobody could look. */
+  readonly lag: LagFacts | null;
   readonly tables: readonly TableRun[];
+  /** How tables of the source differ from what was applied, one line each; a plan says what to do about it. */
+  readonly drift: readonly string[];
+  /** `address.column` of columns that a plan may want to add. */
+  readonly newColumns: readonly string[];
 }
 
 export interface SyncReport {
   readonly sources: readonly SourceRun[];
   /** True when nothing failed. */
+  readonly ok: boolean;
+}
+
+export interface VerifyRequest {
+  /** `source` or `source:schema.table`; null: every table that is enabled. */
+  readonly address: string | null;
+  /** Above 0, up to 100; null: every row. */
+  readonly samplePercent: number | null;
+  /** Chooses the sample; null: another one each time. */
+  readonly seed: string | null;
+  /** Examples of differing rows at most, for each table of the destination. */
+  readonly limit: number;
+}
+
+export interface TableVerdict {
+  readonly address: string;
+  readonly method: string;
+  /** not_compared: `error` says why. */
+  readonly status: 'equal' | 'different' | 'not_compared';
+  /** The server's clock when the snapshot was taken that the table was compared with; ISO. */
+  readonly snapshotAt: string | null;
+  readonly snapshotLsn: string | null;
+  /** Null: every row was compared. */
+  readonly sample: { readonly percent: number; readonly seed: string } | null;
+  /** One for each table of the destination: the rows, the history. */
+  readonly comparisons: readonly Comparison[];
+  /** Values of the source that do not fit their destination type: NULL on both sides. */
+  readonly rejectedValues: number;
+  readonly notes: readonly string[];
+  readonly durationMs: number;
+  readonly error: PlainError | null;
+}
+
+export interface VerifyReport {
+  readonly tables: readonly TableVerdict[];
+  /** True when every table was compared and is equal. */
   readonly ok: boolean;
 }
 
@@ -112,10 +160,18 @@ export interface SourceStatus {
     readonly exists: boolean | null;
     readonly active: boolean | null;
     readonly walStatus: string | null;
+    /** 17+: standbys may keep a copy of it; null where that is not known. */
+    readonly failover: boolean | null;
+    /** Why the stream cannot go on from it; null when it can, or when the server was not asked. */
+    readonly trouble: PlainError | null;
     readonly retainedWalBytes: number | null;
     readonly unconfirmedWalBytes: number | null;
     readonly confirmedLsn: string | null;
+    /** Level, growth and time left; growth is told from what a daemon or an earlier sync saw. Null where nobody could look. */
+    readonly lag: LagFacts | null;
   } | null;
+  /** The slot holds back too much WAL, or was dropped for it, or could not be; null while all is well. */
+  readonly errored: PlainError | null;
   /** Why the server could not be asked; null when it was. */
   readonly unreachable: PlainError | null;
   /** Why the destination could not be asked (a reader holds the file, say); null when it was. */
@@ -161,6 +217,18 @@ export interface Engine {
   apply(plan: Plan, signal: AbortSignal): Promise<readonly ChangeResult[]>;
   /** Runs loads and streams. Table failures are in the report, not thrown. @throws STATE_LOCKED, ADDRESS_UNKNOWN */
   sync(request: SyncRequest, signal: AbortSignal): Promise<SyncReport>;
+  /**
+   * Compares tables with their source, row by row, streaming on meanwhile. A table's trouble is in its verdict.
+   * @throws STATE_LOCKED, ADDRESS_UNKNOWN
+   */
+  verify(request: VerifyRequest, signal: AbortSignal): Promise<VerifyReport>;
+  /**
+   * Follows a source with the continuous transport: a sync, then what is committed as it is committed. Other work of this
+   * process and others goes first: the follower ends its session for it and takes up again. Resolves when the signal
+   * aborts, with what was whole committed and confirmed, or with trouble of the connection, the slot or the destination.
+   * @throws STATE_LOCKED, ADDRESS_UNKNOWN
+   */
+  follow(source: string, signal: AbortSignal): Promise<SourceRun>;
   status(signal: AbortSignal): Promise<StatusReport>;
   /** Asks for a new load of tables (raises their generation). @throws ADDRESS_UNKNOWN */
   resync(addresses: readonly string[], reason: string, signal: AbortSignal): Promise<readonly string[]>;
@@ -169,6 +237,15 @@ export interface Engine {
   setupSql(source: string, signal: AbortSignal): Promise<string>;
   /** Read-only SQL against a DuckDB destination. */
   query(destination: string | null, sql: string, signal: AbortSignal): Promise<QueryResult>;
+  /**
+   * Watches how much WAL the slots hold back until the signal aborts, apart from all that the other calls do and without
+   * the state lock; drops a slot that holds back too much where the config says so.
+   */
+  guard(options: { readonly everyMs: number }, signal: AbortSignal): Promise<void>;
+  /** Sources whose slot the guard dropped, with why: they sync again once a person has applied. */
+  halts(): Promise<ReadonlyMap<string, PlainError>>;
+  /** Tells the hooks of `alerts:` that a source stopped. */
+  alertErrored(source: string, error: PlainError): void;
   /** Stops worker threads and closes files. */
   close(): Promise<void>;
 }

@@ -9,8 +9,10 @@ export type Failpoint =
   | 'after_load_part'
   | 'after_changed_part'
   | 'after_load_rebase'
+  | 'in_spill'
   | 'before_load_finish'
   | 'after_load_finish'
+  | 'before_compare'
   | 'before_state_write'
   | 'after_state_write';
 

@@ -8,7 +8,7 @@ import type { TableRun } from './engine.js';
 import { copyRejectedValues, type LoadDeps } from './load-table.js';
 import { waitForEarlierWriters } from './publication-wait.js';
 import { settleBoth } from './settle.js';
-import { copySql, decodedColumns, type TablePlan } from './table-plan.js';
+import { copySql, decodedColumns, snapshotOf, type TablePlan } from './table-plan.js';
 
 /**
  * Cursor methods. `append` reads what lies strictly above the last cursor, so no row is read twice. `incremental` writes
@@ -18,7 +18,7 @@ import { copySql, decodedColumns, type TablePlan } from './table-plan.js';
 
 export function cursorColumn(plan: TablePlan): ObservedColumn {
   const name = plan.state.cursor;
-  const column = plan.columns.find((entry) => entry.column.name === name)?.column;
+  const column = plan.columns.find((entry) => entry.name === name)?.column;
   if (column === undefined) {
     throw new SluiceError({
       code: 'COLUMN_MISSING',
@@ -73,20 +73,25 @@ export function cursorWhere(plan: TablePlan, last: string | null, upper: string)
   const name = quoteIdentifier(column.name);
   const value = (text: string): string => `${quoteLiteral(text)}::${column.formattedType}`;
   const conditions = [`${name} <= ${value(upper)}`];
-  if (last !== null) {
-    if (plan.state.method === 'append') conditions.unshift(`${name} > ${value(last)}`);
-    else if (plan.state.lookback_ms > 0 && takesLookback(column)) {
-      conditions.unshift(`${name} >= ${value(last)} - interval '${plan.state.lookback_ms} milliseconds'`);
-    } else {
-      conditions.unshift(`${name} ${cursorIsUnique(plan) ? '>' : '>='} ${value(last)}`);
-    }
-  }
+  if (last !== null) conditions.unshift(beyondCursor(plan, last));
   return conditions.join(' AND ');
+}
+
+/** SQL that is true for the rows that a run after cursor `last` reads, as far as they are not above its own bound. */
+export function beyondCursor(plan: TablePlan, last: string): string {
+  const column = cursorColumn(plan);
+  const name = quoteIdentifier(column.name);
+  const value = `${quoteLiteral(last)}::${column.formattedType}`;
+  if (plan.state.method === 'append') return `${name} > ${value}`;
+  if (plan.state.lookback_ms > 0 && takesLookback(column)) {
+    return `${name} >= ${value} - interval '${plan.state.lookback_ms} milliseconds'`;
+  }
+  return `${name} ${cursorIsUnique(plan) ? '>' : '>='} ${value}`;
 }
 
 /** A cursor that is the whole key cannot repeat, so the last value need not be read again. */
 function cursorIsUnique(plan: TablePlan): boolean {
-  return plan.observed.primaryKey.length === 1 && plan.observed.primaryKey[0] === plan.state.cursor;
+  return plan.observed.primaryKey.length === 1 && plan.observed.primaryKey[0] === cursorColumn(plan).name;
 }
 
 /** One run of an incremental or append table that was loaded before. */
@@ -99,8 +104,7 @@ export async function syncByCursor(
   const { destination, clock, onEvent } = deps;
   const reader = deps.readers.first;
   const startedMs = clock.monotonicMs();
-  const lockable = plan.observed.kind === 'r' || plan.observed.kind === 'p';
-  const taken = await reader.beginSnapshot({ schema: plan.schema, name: plan.name, lock: lockable });
+  const taken = await reader.beginSnapshot(snapshotOf(plan));
   const where = upper === null ? 'false' : cursorWhere(plan, facts.cursor, upper);
   onEvent({ kind: 'load_started', address: plan.address, method: plan.target.method, estimatedRows: null });
   const channel = openBatchChannel();
@@ -118,7 +122,7 @@ export async function syncByCursor(
   const written = await destination.writer.writeRows({
     table: plan.target,
     mode: plan.state.method === 'append' ? 'append' : 'upsert',
-    cursorColumn: cursorColumn(plan).name,
+    cursorColumn: plan.state.cursor ?? '',
     cursor: upper,
     asOf: taken.takenAt,
     run: deps.run,

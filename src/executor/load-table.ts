@@ -85,7 +85,8 @@ export async function loadTable(
     method: plan.target.method,
     estimatedRows: plan.observed.estimatedRows,
   });
-  const taken = await readers.begin(plan);
+  const partitionsOf = seedLsn !== null && plan.observed.kind === 'p' ? plan.observed.oid : null;
+  const { partitions, ...taken } = await readers.begin(plan, partitionsOf);
   const mark = seedLsn === null ? null : { ...taken, seedLsn };
   const seed = seedLsn === null ? null : { lsn: seedLsn, at: taken.takenAt };
   const relations = await heapRelations(plan, readers);
@@ -141,6 +142,7 @@ export async function loadTable(
         rowsPerSecond: parts.rows < MIN_ROWS_FOR_RATE ? null : (parts.rows / durationMs()) * 1000,
         run: deps.run,
         stream: finish.stream,
+        partitions,
       });
     });
   } catch (error) {
@@ -215,7 +217,7 @@ function rangeTasks(
   return ranges.map((range) => {
     const conditions = [rangeCondition(range), where].filter((condition) => condition !== null);
     const sql = conditions.length === 0 ? null : conditions.map((condition) => `(${condition})`).join(' AND ');
-    return { sql: copySql(plan, sql, relations.find(({ oid }) => oid === range.relation) ?? null), range };
+    return { sql: copySql(plan, sql, [], relations.find(({ oid }) => oid === range.relation) ?? null), range };
   });
 }
 
@@ -254,7 +256,7 @@ export async function copyRejectedValues(
 ): Promise<void> {
   for (const [position, count] of rejected.entries()) {
     if (count === 0 && earlier?.rejectedColumns.includes(position) !== true) continue;
-    const name = plan.columns[position]?.column.name ?? '';
+    const name = plan.columns[position]?.name ?? '';
     if (plan.target.key.includes(name)) {
       throw new SluiceError({
         code: 'KEY_NOT_REPRESENTABLE',

@@ -28,6 +28,19 @@ const WRITERS_SQL = `
     AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
     AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')`;
 
+/** Whether some transaction that wrote to the table is still open. */
+export async function hasOpenWriters(
+  connection: SourceConnection,
+  table: ObservedTable,
+  signal: AbortSignal,
+): Promise<boolean> {
+  return (await findWriters(connection, table, signal)).length > 0;
+}
+
+function findWriters(connection: SourceConnection, table: ObservedTable, signal: AbortSignal): Promise<Writer[]> {
+  return connection.query<Writer>(WRITERS_SQL, [[table.oid, ...table.partitionOids].map(String)], signal);
+}
+
 export async function waitForEarlierWriters(
   connection: SourceConnection,
   table: ObservedTable,
@@ -35,8 +48,7 @@ export async function waitForEarlierWriters(
   deps: { readonly clock: Clock; readonly onWait: (what: string) => void; readonly deadlineMs: number },
   signal: AbortSignal,
 ): Promise<void> {
-  const oids = [table.oid, ...table.partitionOids].map(String);
-  const find = (): Promise<Writer[]> => connection.query<Writer>(WRITERS_SQL, [oids], signal);
+  const find = (): Promise<Writer[]> => findWriters(connection, table, signal);
   let earlier = await find();
   const startedMs = deps.clock.monotonicMs();
   let toldMs = Number.NEGATIVE_INFINITY;

@@ -1,6 +1,6 @@
 import { SluiceError } from '../error/sluice-error.js';
 import type { ReaderThread, SnapshotTaken } from './reader/reader-thread.js';
-import type { TablePlan } from './table-plan.js';
+import { snapshotOf, type TablePlan } from './table-plan.js';
 
 /** The threads that read one table together: the first takes the snapshot, the others join it. */
 export class SnapshotReaders {
@@ -22,9 +22,10 @@ export class SnapshotReaders {
     return [this.first, ...this.#joined];
   }
 
-  async begin(plan: TablePlan): Promise<SnapshotTaken> {
+  /** @param partitionsOf oid of a partitioned table whose leaves are wanted; null: none are */
+  async begin(plan: TablePlan, partitionsOf: number | null = null): Promise<SnapshotTaken> {
     this.#joined = [];
-    return this.first.beginSnapshot({ schema: plan.schema, name: plan.name, lock: isLockable(plan) });
+    return this.first.beginSnapshot({ ...snapshotOf(plan), partitionsOf });
   }
 
   /** Brings as many threads into the snapshot as there is work for. */
@@ -36,7 +37,8 @@ export class SnapshotReaders {
     for (let tried = 0; tried < wanted; tried += 1) {
       const reader = idle[tried] ?? (await this.#open());
       if (reader === null) return;
-      const request = { schema: plan.schema, name: plan.name, lock: isLockable(plan), snapshot };
+      const { schema, name, lock } = snapshotOf(plan);
+      const request = { schema, name, lock, snapshot };
       if (await reader.joinSnapshot(request)) this.#joined.push(reader);
     }
   }
@@ -68,8 +70,4 @@ export class SnapshotReaders {
   async close(): Promise<void> {
     for (const reader of this.#opened.splice(0)) await reader.close();
   }
-}
-
-function isLockable(plan: TablePlan): boolean {
-  return plan.observed.kind === 'r' || plan.observed.kind === 'p';
 }

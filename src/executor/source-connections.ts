@@ -25,8 +25,9 @@ export class SourceConnections {
     return { ...connection, password };
   }
 
-  async open(name: string, purpose: string, signal: AbortSignal): Promise<SourceConnection> {
-    return connectSource(await this.target(name), { purpose, signal });
+  /** @param statementTimeoutMs kept by the server; default 0: none */
+  async open(name: string, purpose: string, signal: AbortSignal, statementTimeoutMs = 0): Promise<SourceConnection> {
+    return connectSource(await this.target(name), { purpose, signal, statementTimeoutMs });
   }
 
   async with<T>(

@@ -1,25 +1,45 @@
 import { randomUUID } from 'node:crypto';
 import type { SnapshotConfig } from '../config/config.js';
 import { asSluiceError, type SluiceError, toPlain } from '../error/sluice-error.js';
-import type { SourceState } from '../state/state.js';
+import type { ObservedSource } from '../source/catalog-model.js';
+import type { SourceState, TableState } from '../state/state.js';
 import type { OpenDestination } from './destinations.js';
 import type { Clock, EngineEvent, TableRun } from './engine.js';
 import type { LoadDeps } from './load-table.js';
 import { ReaderThread } from './reader/reader-thread.js';
 import { SnapshotReaders } from './snapshot-readers.js';
 import type { SourceConnections } from './source-connections.js';
-import type { TablePlan } from './table-plan.js';
+import { planTable, type TablePlan } from './table-plan.js';
 
 export interface SyncSourceRequest {
   readonly source: string;
   readonly connection: string;
   readonly state: SourceState;
   readonly snapshot: SnapshotConfig;
+  /** `schema.table` of the tables whose key is the config's and not their primary key. */
+  readonly ownKeys: ReadonlySet<string>;
   /** `schema.table` to sync; null: what is due. */
   readonly only: string | null;
   readonly force: boolean;
   /** Everything that was committed before the call has to land, asynchronous commits included. */
   readonly untilCaughtUp: boolean;
+  /** Whether anything may be written to the server's WAL. */
+  readonly heartbeat: boolean;
+  /** Goes on by the replication protocol after the sync; null: ends after it. */
+  readonly following: Following | null;
+  /** Another session of this engine follows the stream: it is left alone unless a sync is forced. */
+  readonly followedElsewhere: boolean;
+}
+
+/** What a session that follows a stream is told from outside. */
+export interface Following {
+  readonly flush: { readonly everyMs: number; readonly rows: number };
+  /** The sync is over and the stream goes on. */
+  readonly onFollowing: () => Promise<void>;
+  /** Whether it is to end: asked several times a second. */
+  readonly isEnough: () => Promise<boolean>;
+  /** A page has been committed and confirmed; the destination's file may be let go of. */
+  readonly betweenPages: () => Promise<void>;
 }
 
 export interface SyncSourceDeps {
@@ -27,6 +47,10 @@ export interface SyncSourceDeps {
   readonly destination: OpenDestination;
   readonly clock: Clock;
   readonly onEvent: (event: EngineEvent) => void;
+  /** For messages of open transactions that do not fit in memory. */
+  readonly spillFolder: string;
+  /** Before the source's stream or tables are touched: whoever follows it ends first. @returns whether somebody did */
+  readonly claim: () => Promise<boolean>;
 }
 
 /** One sync of one source: what its parts share, and the record of what each table came to. */
@@ -37,6 +61,9 @@ export class SourceSyncRun {
   readonly runId = randomUUID();
   readonly startedAt: string;
   readonly tables: TableRun[] = [];
+  /** How tables differ from what was applied, for the report. */
+  readonly drift: string[] = [];
+  readonly newColumns: string[] = [];
   #reader: ReaderThread | null = null;
 
   constructor(request: SyncSourceRequest, deps: SyncSourceDeps, signal: AbortSignal) {
@@ -48,6 +75,12 @@ export class SourceSyncRun {
 
   addressOf(key: string): string {
     return `${this.request.source}:${key}`;
+  }
+
+  /** @throws as {@link planTable} */
+  planTable(key: string, table: TableState, observed: ObservedSource): TablePlan {
+    const { source, ownKeys } = this.request;
+    return planTable(source, key, table, observed, ownKeys.has(key));
   }
 
   /** The thread that reads pages and the tables of other methods; opened when it is first needed. */
@@ -133,7 +166,7 @@ export class SourceSyncRun {
 }
 
 /** Trouble that no other table of the source would be spared. */
-function stopsSource(error: SluiceError): boolean {
+export function stopsSource(error: SluiceError): boolean {
   switch (error.code) {
     case 'SOURCE_HOST_UNKNOWN':
     case 'SOURCE_UNREACHABLE':
@@ -148,6 +181,10 @@ function stopsSource(error: SluiceError): boolean {
     case 'SLOT_IN_USE':
     case 'SLOT_AHEAD':
     case 'SLOT_LOST':
+    case 'SLOT_OCCUPIED':
+    case 'SERVER_BEHIND':
+    case 'TIMELINE_CHANGED':
+    case 'SYSTEM_CHANGED':
     case 'DESTINATION_BUSY':
     case 'CANCELLED':
       return true;

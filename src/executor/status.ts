@@ -1,13 +1,21 @@
 import type { Config } from '../config/config.js';
-import type { DestinationFacts, TableFacts } from '../destination/facts.js';
+import type { DestinationFacts, StreamFacts, TableFacts } from '../destination/facts.js';
 import { asSluiceError, type PlainError, toPlain } from '../error/sluice-error.js';
+import { haltError, lagError } from '../guard/lag-error.js';
+import type { LagMemory, RememberedLag } from '../guard/lag-memory.js';
+import { readWalLag } from '../guard/read-wal-lag.js';
+import { judgeLag, type LagSample, lagFacts, lagSettings, type WalLag } from '../guard/wal-lag.js';
+import { parseLsn } from '../pgoutput/lsn.js';
 import { formatSchedule } from '../planner/schedule.js';
+import { findBreak, type StreamBreak } from '../planner/stream-break.js';
 import type { ObservedSlot } from '../source/catalog-model.js';
-import { readSlot } from '../source/slot.js';
+import { readServer } from '../source/server.js';
+import { readSlots } from '../source/slot.js';
 import type { SourceState, StateDocument, TableState } from '../state/state.js';
 import type { Destinations } from './destinations.js';
-import type { SourceStatus, TableStatus } from './engine.js';
+import type { Clock, SourceStatus, TableStatus } from './engine.js';
 import { connectionOf, type SourceConnections } from './source-connections.js';
+import { checkStream } from './stream-check.js';
 
 /** A status that is asked for while somebody writes the file need not wait for the end of a batch. */
 const BUSY_WAIT_MS = 2_000;
@@ -16,7 +24,12 @@ const BUSY_WAIT_MS = 2_000;
 export async function sourceStatuses(
   config: Config,
   state: StateDocument | null,
-  deps: { readonly connections: SourceConnections; readonly destinations: Destinations },
+  deps: {
+    readonly connections: SourceConnections;
+    readonly destinations: Destinations;
+    readonly clock: Clock;
+    readonly lagMemory: LagMemory;
+  },
   signal: AbortSignal,
 ): Promise<SourceStatus[]> {
   const facts = new Map<string, DestinationFacts>();
@@ -31,12 +44,28 @@ export async function sourceStatuses(
       troubles.set(name, toPlain(asSluiceError(error)));
     }
   }
+  const looks = await deps.lagMemory.read();
   return Promise.all(
     Object.entries(state?.sources ?? {}).map(async ([name, source]) => {
       const destination = facts.get(source.destination) ?? null;
       const connection = connectionOf(config, name, source);
-      const { slot, unreachable } = await askSlot(source, connection, deps.connections, signal);
       const stream = destination?.streams.find((s) => s.source === name) ?? null;
+      const tables = Object.entries(source.tables)
+        .sort(([a], [b]) => a.localeCompare(b))
+        .map(([key, table]) => {
+          const address = `${name}:${key}`;
+          const tableFacts = destination?.tables.find((t) => t.address === address) ?? null;
+          return tableStatus(address, table, tableFacts, destination !== null, stream);
+        });
+      const live = tables.some((table) => table.method === 'cdc' && table.phase === 'live');
+      const { slot, found, sample, unreachable } = await askSlot(
+        { state: source, stream, live, streamNow: () => streamNow(name, source.destination, deps.destinations) },
+        connection,
+        deps,
+        signal,
+      );
+      const look = sameSlot(looks[name], source.slot) ? looks[name] : undefined;
+      const lag = sample === null ? null : judgeLag(sample, look?.past ?? null, lagSettings(config.sources[name]));
       return {
         source: name,
         connection: connection ?? '',
@@ -49,39 +78,97 @@ export async function sourceStatuses(
                 exists: unreachable === null ? slot !== null : null,
                 active: slot?.active ?? null,
                 walStatus: slot?.walStatus ?? null,
+                failover: slot?.failover ?? null,
+                trouble: found === null ? null : troubleOf(name, found),
                 retainedWalBytes: slot?.retainedWalBytes ?? null,
                 unconfirmedWalBytes: slot?.unconfirmedWalBytes ?? null,
                 confirmedLsn: stream?.confirmedLsn ?? source.slot.created_lsn,
+                lag: lag === null ? null : lagFacts(lag),
               },
+        errored: erroredBy(name, source, lag, look?.dropError ?? null),
         unreachable,
         destinationTrouble: troubles.get(source.destination) ?? null,
-        tables: Object.entries(source.tables)
-          .sort(([a], [b]) => a.localeCompare(b))
-          .map(([key, table]) => {
-            const address = `${name}:${key}`;
-            const tableFacts = destination?.tables.find((t) => t.address === address) ?? null;
-            return tableStatus(address, table, tableFacts, destination !== null, stream);
-          }),
+        tables: tables.map((table) => marked(table, found)),
       };
     }),
   );
 }
 
 async function askSlot(
-  source: SourceState,
+  source: {
+    readonly state: SourceState;
+    readonly stream: StreamFacts | null;
+    readonly live: boolean;
+    readonly streamNow: () => Promise<StreamFacts | null>;
+  },
   connection: string | null,
-  connections: SourceConnections,
+  deps: { readonly connections: SourceConnections; readonly clock: Clock },
   signal: AbortSignal,
-): Promise<{ slot: ObservedSlot | null; unreachable: PlainError | null }> {
-  const name = source.slot?.name;
-  if (connection === null || name === undefined) return { slot: null, unreachable: null };
+): Promise<{
+  slot: ObservedSlot | null;
+  found: StreamBreak | null;
+  sample: LagSample | null;
+  unreachable: PlainError | null;
+}> {
+  const { state, live } = source;
+  const known = state.slot;
+  if (connection === null || known === null) return { slot: null, found: null, sample: null, unreachable: null };
   try {
-    const slot = await connections.with(connection, 'status', signal, (db) => readSlot(db, name, signal));
-    return { slot, unreachable: null };
+    return await deps.connections.with(connection, 'status', signal, async (db) => {
+      const slots = await readSlots(db, signal);
+      const slot = slots.find((each) => each.name === known.name) ?? null;
+      const sample = await readWalLag(db, known.name, deps.clock.now().toISOString(), signal);
+      // A sync that runs now may have moved both between the two looks.
+      const moved = slot !== null && source.stream !== null && isAhead(slot, source.stream);
+      const stream = moved ? await source.streamNow() : source.stream;
+      const again = () => readServer(db, signal);
+      const target = await deps.connections.target(connection);
+      const { server, history } = await checkStream(await again(), stream, { target, again }, signal);
+      const found = findBreak({ slot: known, state, server, slots, stream, history, continues: live });
+      return { slot, found, sample, unreachable: null };
+    });
   } catch (error) {
     signal.throwIfAborted();
-    return { slot: null, unreachable: toPlain(asSluiceError(error)) };
+    return { slot: null, found: null, sample: null, unreachable: toPlain(asSluiceError(error)) };
   }
+}
+
+async function streamNow(source: string, destination: string, destinations: Destinations): Promise<StreamFacts | null> {
+  const { writer } = await destinations.get(destination);
+  const facts = await writer.readFacts({ busyWaitMs: BUSY_WAIT_MS });
+  await writer.release();
+  return facts.streams.find((stream) => stream.source === source) ?? null;
+}
+
+function isAhead(slot: ObservedSlot, stream: StreamFacts): boolean {
+  return slot.confirmedFlushLsn !== null && parseLsn(slot.confirmedFlushLsn) > parseLsn(stream.confirmedLsn);
+}
+
+function troubleOf(source: string, found: StreamBreak): PlainError {
+  return { code: found.code, address: `${source}:slot`, message: found.cause, hint: found.hint };
+}
+
+/** A streamed table whose stream cannot go on is not live, whatever its own last run was like. */
+function marked(table: TableStatus, found: StreamBreak | null): TableStatus {
+  if (found === null || table.method !== 'cdc' || table.phase !== 'live') return table;
+  return { ...table, phase: found.remedy === 'renew' ? 'needs_load' : 'failed', phaseReason: found.cause };
+}
+
+/** What the guard has against a source; a slot that it could not drop is worse than one that only holds back much. */
+function erroredBy(
+  name: string,
+  source: SourceState,
+  lag: WalLag | null,
+  dropError: PlainError | null,
+): PlainError | null {
+  if (source.halted !== null) return toPlain(haltError(name, source.halted));
+  const error = source.slot === null || lag === null ? null : lagError(name, source.slot.name, lag);
+  if (error === null) return null;
+  return { ...toPlain(error), ...(dropError === null ? {} : { cause: dropError.message }) };
+}
+
+function sameSlot(look: RememberedLag | undefined, slot: SourceState['slot']): boolean {
+  return look !== undefined && look.slot.name === slot?.name && look.slot.created_lsn === slot.created_lsn;
 }
 
 function tableStatus(

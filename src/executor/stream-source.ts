@@ -1,28 +1,29 @@
-import type { PageTable, PageTableOutcome } from '../destination/writer.js';
+import { isDeepStrictEqual } from 'node:util';
+import type { PageTable, PageTableOutcome, StreamIdentity } from '../destination/writer.js';
 import { asSluiceError, SluiceError, toPlain } from '../error/sluice-error.js';
-import { formatLsn, type Lsn, laterLsn, parseLsn } from '../pgoutput/lsn.js';
+import { formatLsn, type Lsn, laterLsn } from '../pgoutput/lsn.js';
+import { isVisible, parseSnapshot } from '../pgoutput/snapshot-visibility.js';
 import type { SourceConnection } from '../source/connect.js';
-import { advanceSlot, currentWalFlushLsn } from '../source/slot.js';
+import { currentSnapshot } from '../source/slot.js';
 import { abandonReceiver, openBatchChannel } from '../thread/batch-channel.js';
 import type { OpenDestination } from './destinations.js';
 import type { Clock, EngineEvent } from './engine.js';
 import { failpoint } from './failpoint.js';
-import type { PageSummary, ReaderThread } from './reader/reader-thread.js';
+import type { FedPage, PageFeed } from './page-feed.js';
 import { settleBoth } from './settle.js';
-import { decodedColumns, type TablePlan } from './table-plan.js';
-
-/**
- * Messages in one page. Each page costs a pass over the WAL since the slot's restart point, so few large pages are
- * cheaper than many small ones; the server keeps one page in a temporary file while it is read.
- */
-const PAGE_MESSAGES = 500_000;
+import { relationTarget, type TablePlan } from './table-plan.js';
 
 /** A cdc table while its source is synced. */
 export interface StreamTable {
-  readonly plan: TablePlan;
-  /** live: changes are merged; waiting: they are held for the load to come; excluded: it has trouble of its own and waits for a load without them. */
-  mode: 'live' | 'waiting' | 'excluded';
+  plan: TablePlan;
+  /**
+   * live: changes are merged; waiting: they are held for the load to come; backfilling: they are held until new columns
+   * are filled; excluded: it has trouble of its own and waits for a load without them.
+   */
+  mode: 'live' | 'waiting' | 'backfilling' | 'excluded';
   gate: { readonly snapshot: string; readonly snapshotLsn: string } | null;
+  /** While the table is compared with a snapshot: only what that sees is merged, the rest is held. */
+  upTo?: string | null;
 }
 
 export interface StreamCounts {
@@ -33,36 +34,58 @@ export interface StreamCounts {
 }
 
 export interface StreamDeps {
-  readonly source: string;
-  readonly slot: string;
-  readonly publication: string;
-  readonly systemIdentifier: string;
+  readonly identity: StreamIdentity;
   readonly control: SourceConnection;
-  readonly reader: ReaderThread;
   readonly destination: OpenDestination;
   readonly clock: Clock;
   readonly onEvent: (event: EngineEvent) => void;
   readonly runId: string;
   readonly tables: readonly StreamTable[];
+  /** Looks at the source's table again. @throws as planTable */
+  readonly planAgain: (plan: TablePlan, signal: AbortSignal) => Promise<TablePlan>;
 }
 
 /** The stream of one source: pages are staged, committed with their checkpoint, and only then confirmed to Postgres. */
 export class SourceStream {
   readonly #deps: StreamDeps;
+  #feed: PageFeed;
   readonly counts = new Map<string, StreamCounts>();
   readonly failures = new Map<string, SluiceError>();
   #confirmed: Lsn;
+  #unseen: readonly number[];
   transactions = 0;
   changes = 0;
 
-  constructor(deps: StreamDeps, confirmed: Lsn) {
+  /** @param unseen as the destination recorded it with the position */
+  constructor(deps: StreamDeps, feed: PageFeed, confirmed: Lsn, unseen: readonly number[]) {
     this.#deps = deps;
+    this.#feed = feed;
     this.#confirmed = confirmed;
+    this.#unseen = unseen;
   }
 
   /** The destination holds everything up to here. */
   get confirmed(): Lsn {
     return this.#confirmed;
+  }
+
+  /** From now on pages come from there; between two pages only. */
+  readFrom(feed: PageFeed): void {
+    this.#feed = feed;
+  }
+
+  /**
+   * Transactions that were streamed and that a snapshot taken now would not see: their commit is in the WAL, but waits for
+   * a synchronous standby. A table that is loaded anew would lose what they wrote to it, as the stream has passed them.
+   */
+  async unseen(signal: AbortSignal): Promise<readonly number[]> {
+    return this.#stillUnseen(this.#unseen, signal);
+  }
+
+  async #stillUnseen(xids: readonly number[], signal: AbortSignal): Promise<readonly number[]> {
+    if (xids.length === 0) return [];
+    const snapshot = parseSnapshot(await currentSnapshot(this.#deps.control, signal));
+    return xids.filter((xid) => !isVisible(xid, snapshot));
   }
 
   /** Reads pages until everything that was committed before `target` has landed. */
@@ -73,48 +96,47 @@ export class SourceStream {
     } while (this.#confirmed < target);
   }
 
-  /** One page: at most about {@link PAGE_MESSAGES}, whole transactions. */
+  /** One page of whole transactions. */
   async page(target: Lsn, signal: AbortSignal): Promise<void> {
     const { destination } = this.#deps;
     await destination.pages.run(() => this.#page(target, signal));
   }
 
   async #page(target: Lsn, signal: AbortSignal): Promise<void> {
-    const { control, clock, destination } = this.#deps;
+    const { clock, destination } = this.#deps;
     const startedAt = clock.now().toISOString();
-    // Read before the peek: whatever was committed before it is in a page that did not fill up.
-    const flushed = await currentWalFlushLsn(control, signal);
     const streamed = this.#deps.tables.filter((table) => table.mode !== 'excluded');
-    const summary = await this.#stage(streamed);
-    if (summary === null) return;
-    const full = summary.messages >= PAGE_MESSAGES;
-    const lastEnd = summary.lastEndLsn === null ? this.#confirmed : parseLsn(summary.lastEndLsn);
-    const reached = full ? lastEnd : laterLsn(flushed, lastEnd);
-    const next = laterLsn(reached, this.#confirmed);
+    const page = await this.#stage(streamed, signal);
+    if (page === null) return;
+    const { summary } = page;
+    if (await this.#lookAgain(streamed, summary, signal)) return;
+    const next = laterLsn(page.reached, this.#confirmed);
+    const unseen = await this.#stillUnseen([...new Set([...this.#unseen, ...summary.unseen])], signal);
     await failpoint('before_data_commit');
     const outcome = await destination.writer.commitPage({
-      source: this.#deps.source,
-      slot: this.#deps.slot,
-      systemIdentifier: this.#deps.systemIdentifier,
+      ...this.#deps.identity,
       tables: streamed.map(
         (table, index): PageTable => ({
           index,
           table: table.plan.target,
           mode: table.mode === 'live' ? 'merge' : 'hold',
+          upTo: table.upTo ?? null,
           truncates: summary.truncates.filter((t) => t.table === index),
           mismatch: summary.mismatches.find((m) => m.table === index) ?? null,
         }),
       ),
       confirmedLsn: formatLsn(next),
-      confirmedAt: full && summary.lastCommitAt !== null ? summary.lastCommitAt : startedAt,
+      confirmedAt: page.asOf ?? startedAt,
       runId: this.#deps.runId,
       startedAt,
       transactions: summary.transactions,
+      unseen,
     });
+    this.#unseen = unseen;
     await failpoint('after_data_commit');
     // Law 1: the rows and this position are durable in the destination; only now may Postgres drop its WAL.
     if (next > this.#confirmed) {
-      await advanceSlot(control, this.#deps.slot, next, signal);
+      await this.#feed.confirm(next, signal);
       this.#confirmed = next;
     }
     await failpoint('after_confirm');
@@ -123,11 +145,44 @@ export class SourceStream {
     for (const table of outcome.tables) this.#note(streamed, table);
     this.#deps.onEvent({
       kind: 'stream_progress',
-      source: this.#deps.source,
+      source: this.#deps.identity.source,
       changes: this.changes,
       transactions: this.transactions,
       confirmedLsn: formatLsn(next),
       remainingBytes: next >= target ? 0 : Number(target - next),
+    });
+  }
+
+  /** Nothing was published up to `position`: it is recorded and confirmed, so that it pins no WAL. */
+  async advance(position: Lsn, signal: AbortSignal): Promise<void> {
+    const { destination, identity, runId, clock } = this.#deps;
+    if (position <= this.#confirmed) return;
+    await destination.pages.run(async () => {
+      const now = clock.now().toISOString();
+      const unseen = await this.#stillUnseen(this.#unseen, signal);
+      await destination.writer.commitPage({
+        ...identity,
+        // A load that was broken off goes on only while every step of the stream has taken its table along.
+        tables: this.#deps.tables
+          .filter(({ mode }) => mode === 'waiting')
+          .map(({ plan }, index) => ({
+            index,
+            table: plan.target,
+            mode: 'hold',
+            upTo: null,
+            truncates: [],
+            mismatch: null,
+          })),
+        confirmedLsn: formatLsn(position),
+        confirmedAt: now,
+        runId,
+        startedAt: now,
+        transactions: 0,
+        unseen,
+      });
+      this.#unseen = unseen;
+      await this.#feed.confirm(position, signal);
+      this.#confirmed = position;
     });
   }
 
@@ -152,38 +207,59 @@ export class SourceStream {
   }
 
   /** @returns null when a table's own trouble was met: it is excluded now, and the page is read again without it */
-  async #stage(tables: readonly StreamTable[]): Promise<PageSummary | null> {
-    const { reader, destination } = this.#deps;
+  async #stage(tables: readonly StreamTable[], signal: AbortSignal): Promise<FedPage | null> {
+    const { destination } = this.#deps;
     const channel = openBatchChannel();
     const staging = destination.writer.stagePage({
       tables: tables.map((table) => table.plan.target),
       channel: channel.receiver,
     });
-    const peeking = reader.peekPage({
-      slot: this.#deps.slot,
-      publication: this.#deps.publication,
-      maxChanges: PAGE_MESSAGES,
+    const request = {
       confirmedLsn: formatLsn(this.#confirmed),
       tables: tables.map((table) => ({
         address: table.plan.address,
-        oid: table.plan.observed.oid,
-        columns: decodedColumns(table.plan),
-        keyColumns: table.plan.target.key.map((name) => table.plan.target.columns.findIndex((c) => c.name === name)),
-        gate: table.mode === 'live' ? table.gate : null,
+        ...relationTarget(table.plan),
+        gate: table.mode === 'waiting' ? null : table.gate,
       })),
       channel: channel.sender,
-    });
-    peeking.catch(() => abandonReceiver(channel.sender.shared));
+    };
+    const feeding = this.#feed.stage(request, signal);
+    feeding.catch(() => abandonReceiver(channel.sender.shared));
     try {
-      const [summary] = await settleBoth(peeking, staging);
-      return summary;
+      const [page] = await settleBoth(feeding, staging);
+      return page;
     } catch (error) {
       const excluded = await this.#exclude(tables, asSluiceError(error));
       if (!excluded) throw error;
-      // The peek was broken off in the middle, and its connection with it.
-      await reader.resetSession();
+      await this.#feed.recover();
       return null;
     }
+  }
+
+  /**
+   * A table may have been altered since it was looked at, so before its stream is given up for a new load it is looked
+   * at again.
+   * @returns true when the page has to be read again, with what is known now
+   */
+  async #lookAgain(
+    tables: readonly StreamTable[],
+    { mismatches }: FedPage['summary'],
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    let changed = false;
+    for (const { table: index } of mismatches) {
+      const table = tables[index];
+      if (table === undefined) continue;
+      try {
+        const plan = await this.#deps.planAgain(table.plan, signal);
+        if (isDeepStrictEqual(relationTarget(plan), relationTarget(table.plan))) continue;
+        table.plan = plan;
+      } catch (error) {
+        if (!(await this.#exclude(tables, asSluiceError(error)))) throw error;
+      }
+      changed = true;
+    }
+    return changed;
   }
 
   async #exclude(tables: readonly StreamTable[], error: SluiceError): Promise<boolean> {
@@ -191,6 +267,8 @@ export class SourceStream {
       case 'KEY_NOT_REPRESENTABLE':
       case 'VALUE_MALFORMED':
       case 'SCHEMA_CHANGED':
+      case 'TABLE_MISSING':
+      case 'COLUMN_MISSING':
         break;
       default:
         return false;
@@ -202,7 +280,7 @@ export class SourceStream {
     this.failures.set(table.plan.address, error);
     this.#deps.onEvent({ kind: 'table_failed', address: table.plan.address, error: toPlain(error) });
     await writer.recordFailure({
-      source: this.#deps.source,
+      source: this.#deps.identity.source,
       address: table.plan.address,
       kind: 'stream',
       runId: this.#deps.runId,

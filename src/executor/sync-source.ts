@@ -1,17 +1,21 @@
 import type { DestinationFacts, TableFacts } from '../destination/facts.js';
 import { asSluiceError, type PlainError, SluiceError, toPlain } from '../error/sluice-error.js';
 import { formatLsn } from '../pgoutput/lsn.js';
+import { otherPlace } from '../planner/stream-break.js';
 import { readCatalog } from '../source/catalog.js';
 import type { ObservedSource } from '../source/catalog-model.js';
 import type { SourceConnection } from '../source/connect.js';
+import type { TableState } from '../state/state.js';
 import { type DueWork, dueWork, factsOf, needsLoad } from './due.js';
 import type { SourceRun, TableRun } from './engine.js';
 import { cursorColumn, cursorWhere, settledUpperBound, syncByCursor } from './incremental.js';
 import { loadTable } from './load-table.js';
+import { requirePublished } from './published-table.js';
+import { breakError } from './slot-position.js';
 import { SourceSyncRun, type SyncSourceDeps, type SyncSourceRequest } from './source-sync-run.js';
 import type { SourceStream } from './stream-source.js';
 import { CdcSync } from './sync-cdc.js';
-import { planTable, type TablePlan } from './table-plan.js';
+import type { TablePlan } from './table-plan.js';
 
 /** Syncs one source: loads what waits for a load, streams cdc tables to the server's position, runs the other methods. */
 export async function syncSource(
@@ -35,10 +39,18 @@ class SourceSync {
     const startedMs = deps.clock.monotonicMs();
     let error: PlainError | null = null;
     try {
-      const facts = await deps.destination.writer.readFacts();
-      const due = dueWork(request, request.state, facts, deps.clock.now());
+      let facts = await deps.destination.writer.readFacts();
+      const due = dueWork(
+        { ...request, following: request.following !== null },
+        request.state,
+        facts,
+        deps.clock.now(),
+      );
       if (due.stream || due.tables.size > 0) {
-        await deps.connections.with(request.connection, 'sync', signal, (control) => this.#sync(control, facts, due));
+        // Whoever followed the source may have committed more until now.
+        if (await deps.claim()) facts = await deps.destination.writer.readFacts();
+        const known = facts;
+        await deps.connections.with(request.connection, 'sync', signal, (control) => this.#sync(control, known, due));
       }
     } catch (cause) {
       signal.throwIfAborted();
@@ -54,13 +66,21 @@ class SourceSync {
       confirmedLsn: stream === null ? null : formatLsn(stream.confirmed),
       durationMs: deps.clock.monotonicMs() - startedMs,
       error,
+      lag: null,
       tables: [...this.#run.tables, ...streamRuns(stream)],
+      drift: this.#run.drift,
+      newColumns: this.#run.newColumns,
     };
   }
 
   async #sync(control: SourceConnection, facts: DestinationFacts, due: DueWork): Promise<void> {
     const observed = await readCatalog(control, { schema: null }, this.#run.signal);
-    const plans = await this.#planTables(observed, facts, due);
+    const { state, source } = this.#run.request;
+    const elsewhere = otherPlace({ state, server: observed.server });
+    if (elsewhere !== null) throw breakError(source, elsewhere);
+    const plans = await planTables(this.#run, observed, facts, (key, table) =>
+      table.method === 'cdc' ? due.stream : due.tables.has(key),
+    );
     const streamed = plans.filter((plan) => plan.state.method === 'cdc');
     if (streamed.length > 0) {
       this.#cdc = new CdcSync(this.#run, control);
@@ -70,27 +90,8 @@ class SourceSync {
       if (plan.state.method === 'cdc') continue;
       await this.#run.attempt(plan, () => this.#syncOther(control, plan, factsOf(facts, plan.address)));
     }
-  }
-
-  /** Tables that cannot be planned are marked as failed; the others go on. */
-  async #planTables(observed: ObservedSource, facts: DestinationFacts, due: DueWork): Promise<TablePlan[]> {
-    const plans: TablePlan[] = [];
-    for (const [key, table] of Object.entries(this.#run.request.state.tables)) {
-      if (!table.enabled || table.paused) continue;
-      if (table.method === 'cdc' ? !due.stream : !due.tables.has(key)) continue;
-      try {
-        plans.push(planTable(this.#run.request.source, key, table, observed));
-      } catch (error) {
-        const address = this.#run.addressOf(key);
-        const sluiceError = asSluiceError(error);
-        await this.#run.recordFailure(address, table.method === 'cdc' ? 'stream' : table.method, sluiceError);
-        // Its changes pass by from here on: only a new snapshot makes the table whole again.
-        if (table.method === 'cdc' && factsOf(facts, address) !== null) {
-          await this.#run.deps.destination.writer.requestSnapshot({ address, reason: sluiceError.code });
-        }
-      }
-    }
-    return plans;
+    const { following } = this.#run.request;
+    if (following !== null) await this.#cdc?.follow(following);
   }
 
   async #syncOther(control: SourceConnection, plan: TablePlan, facts: TableFacts | null): Promise<TableRun> {
@@ -117,6 +118,36 @@ class SourceSync {
       await readers.close();
     }
   }
+}
+
+/** Tables that cannot be planned are marked as failed; the others go on. */
+export async function planTables(
+  run: SourceSyncRun,
+  observed: ObservedSource,
+  facts: DestinationFacts,
+  isWanted: (key: string, table: TableState) => boolean,
+): Promise<TablePlan[]> {
+  const plans: TablePlan[] = [];
+  for (const [key, table] of Object.entries(run.request.state.tables)) {
+    if (!table.enabled || table.paused || !isWanted(key, table)) continue;
+    try {
+      const plan = run.planTable(key, table, observed);
+      if (table.method === 'cdc') requirePublished(plan, run.request.state.publication, observed);
+      run.drift.push(...plan.drift.map((difference) => `${plan.address}: ${difference}`));
+      run.newColumns.push(...plan.newColumns.map((name) => `${plan.address}.${name}`));
+      plans.push(plan);
+    } catch (error) {
+      const address = run.addressOf(key);
+      const sluiceError = asSluiceError(error);
+      run.drift.push(`${address}: ${sluiceError.message}`);
+      await run.recordFailure(address, table.method === 'cdc' ? 'stream' : table.method, sluiceError);
+      // Its changes pass by from here on: only a new snapshot makes the table whole again.
+      if (table.method === 'cdc' && factsOf(facts, address) !== null) {
+        await run.deps.destination.writer.requestSnapshot({ address, reason: sluiceError.code });
+      }
+    }
+  }
+  return plans;
 }
 
 function streamRuns(stream: SourceStream | null): TableRun[] {

@@ -27,6 +27,7 @@ const table: TableConfig = {
   lookbackMs: 0,
   primaryKey: null,
   onAddColumns: 'forward_only',
+  onPartitionChange: 'resync',
   types: {},
   onRemove: 'retire',
   enabled: true,
@@ -78,6 +79,7 @@ function configOf(management: 'managed' | 'self_managed'): {
     connections: { shop_db: connection },
     destinations: {},
     sources: { shop: source },
+    alerts: [],
     moved: [],
   };
   return { config, source, connection };

@@ -1,222 +1,15 @@
 import { describe, expect, test } from 'vitest';
-import type {
-  CdcConfig,
-  Config,
-  ConnectionConfig,
-  Method,
-  SourceConfig,
-  TableConfig,
-  TableEntry,
-} from '../config/config.js';
-import type {
-  ObservedColumn,
-  ObservedPublication,
-  ObservedServer,
-  ObservedSlot,
-  ObservedSource,
-  ObservedTable,
-} from '../source/catalog-model.js';
+import type { Config } from '../config/config.js';
+import type { ObservedColumn, ObservedPublication, ObservedSource } from '../source/catalog-model.js';
 import { runDoctor } from './doctor.js';
-import type { Finding } from './finding.js';
+import { type Case, configOf, findings, id, publication, server, slot, users } from './sample-subject.js';
 
-const server: ObservedServer = {
-  versionNum: 170_000,
-  version: '17.0',
-  systemIdentifier: '7000000000000000001',
-  timelineId: 1,
-  database: 'shop',
-  user: 'sluice',
-  isSuperuser: false,
-  hasReplication: true,
-  replicationRoles: [],
-  canCreateInDatabase: true,
-  walLevel: 'logical',
-  maxReplicationSlots: 10,
-  usedReplicationSlots: 0,
-  maxWalSenders: 10,
-  usedWalSenders: 0,
-  maxSlotWalKeepSizeMb: 20_480,
-  serverEncoding: 'UTF8',
-  inRecovery: false,
-  currentWalLsn: '0/1000000',
-  tls: true,
-};
+const secret: ObservedColumn = { ...id, name: 'secret', attnum: 2 };
 
-const id: ObservedColumn = {
-  name: 'id',
-  attnum: 1,
-  type: {
-    oid: 23,
-    name: 'integer',
-    kind: 'b',
-    baseOid: 23,
-    baseName: 'integer',
-    baseKind: 'b',
-    typmod: -1,
-    element: null,
-  },
-  formattedType: 'integer',
-  notNull: true,
-  generated: '',
-  identity: '',
-  storage: 'p',
-  hasDefault: false,
-};
-
-const users: ObservedTable = {
-  oid: 100,
-  schema: 'public',
-  name: 'users',
-  kind: 'r',
-  isPartition: false,
-  partitionRootOid: null,
-  partitionOids: [],
-  persistence: 'p',
-  columns: [id, { ...id, name: 'secret', attnum: 2 }],
-  primaryKey: ['id'],
-  replicaIdentity: 'd',
-  replicaIdentityColumns: ['id'],
-  estimatedRows: 10,
-  estimatedBytes: 8192,
-  canSelect: true,
-  schemaUsage: true,
-  ownedByCurrentUser: true,
-  readableColumns: null,
-  rowSecurity: false,
-};
-const events: ObservedTable = { ...users, oid: 200, name: 'events', kind: 'p', partitionOids: [201] };
-const eventsPart: ObservedTable = { ...users, oid: 201, name: 'events_1', isPartition: true, partitionRootOid: 200 };
-
-const publication: ObservedPublication = {
-  name: 'sluice_pub_shop',
-  owner: 'sluice',
-  ownedByCurrentUser: true,
-  allTables: false,
-  insert: true,
-  update: true,
-  delete: true,
-  truncate: true,
-  viaPartitionRoot: true,
-  tables: [
-    { schema: 'public', name: 'users', oid: 100, columns: null, rowFilter: null },
-    { schema: 'public', name: 'events', oid: 200, columns: null, rowFilter: null },
-  ],
-};
-
-const slot: ObservedSlot = {
-  name: 'sluice_shop',
-  plugin: 'pgoutput',
-  database: 'shop',
-  active: false,
-  activePid: null,
-  restartLsn: '0/1',
-  confirmedFlushLsn: '0/1',
-  walStatus: 'reserved',
-  safeWalSizeBytes: null,
-  retainedWalBytes: 0,
-  unconfirmedWalBytes: 0,
-  invalidationReason: null,
-};
-
-interface Case {
-  readonly server?: Partial<ObservedServer>;
-  readonly table?: Partial<ObservedTable>;
-  readonly part?: Partial<ObservedTable>;
-  readonly publications?: readonly ObservedPublication[];
-  readonly slots?: readonly ObservedSlot[];
-  readonly cdc?: Partial<CdcConfig>;
-  readonly method?: Method;
-  readonly settings?: Partial<TableConfig>;
-  readonly connection?: Partial<ConnectionConfig>;
-  readonly keys?: readonly string[];
-}
-
-const table: TableConfig = {
-  method: 'cdc',
-  output: 'consolidated',
-  deletes: 'soft',
-  columns: { kind: 'all' },
-  cursor: null,
-  lookbackMs: 0,
-  primaryKey: null,
-  onAddColumns: 'forward_only',
-  types: {},
-  onRemove: 'retire',
-  enabled: true,
-  schedule: { kind: 'every', everyMs: 300_000 },
-};
-
-function entry(key: string, settings: Partial<TableConfig>): TableEntry {
-  const [schema = '', name = ''] = key.split('.');
-  const pattern = key.includes('*') ? key : null;
-  return {
-    key,
-    pattern,
-    schema: pattern === null ? schema : null,
-    name: pattern === null ? name : null,
-    table: { ...table, ...settings },
-  };
-}
-
-function configOf(c: Case): Config {
-  const source: SourceConfig = {
-    name: 'shop',
-    connection: 'shop_db',
-    destination: 'warehouse',
-    schema: null,
-    metadataPrefix: '_ph_',
-    targetSchema: '{schema}',
-    cdc: {
-      management: 'managed',
-      publication: 'sluice_pub_shop',
-      slot: 'sluice_shop',
-      transport: 'scheduled',
-      flush: { everyMs: 10_000, rows: 100_000 },
-      lag: { warningMb: 1024, criticalMb: 10_240, onCritical: 'drop_slot' },
-      onSlotLost: 'manual',
-      heartbeat: true,
-      ...c.cdc,
-    },
-    snapshot: { parallel: 1, saveEveryMs: 20_000 },
-    tables: (c.keys ?? ['public.users', 'public.events']).map((key) =>
-      entry(key, { method: c.method ?? 'cdc', ...c.settings }),
-    ),
-  };
-  const connection: ConnectionConfig = {
-    name: 'shop_db',
-    host: 'db.example.com',
-    port: 5432,
-    database: 'shop',
-    user: 'sluice',
-    password: null,
-    tls: { mode: 'verify-full', caFile: null, certFile: null, keyFile: null },
-    tunnel: null,
-    connectTimeoutMs: 10_000,
-    ...c.connection,
-  };
-  return {
-    file: '/etc/sources.yaml',
-    hash: '',
-    state: { type: 'file', path: '/var/state.json' },
-    daemon: { http: null, autoApply: 'additive' },
-    connections: { shop_db: connection },
-    destinations: {},
-    sources: { shop: source },
-    moved: [],
-  };
-}
-
-function findings(c: Case): Finding[] {
-  const catalog: ObservedSource = {
-    server: { ...server, ...c.server },
-    tables: [events, { ...eventsPart, ...c.part }, { ...users, ...c.table }],
-    publications: c.publications ?? [publication],
-    slots: c.slots ?? [slot],
-  };
-  return runDoctor({
-    config: configOf(c),
-    observed: { sources: { shop: { ok: true, source: catalog } }, destinations: {} },
-  });
+/** The publication with this column list for users. */
+function listed(columns: readonly string[] | null): ObservedPublication {
+  const tables = publication.tables.map((member) => (member.name === 'users' ? { ...member, columns } : member));
+  return { ...publication, tables };
 }
 
 describe('findings', () => {
@@ -257,7 +50,7 @@ describe('findings', () => {
       cdc: { transport: 'continuous' },
       codes: ['error WAL_SENDERS shop'],
     },
-    { name: 'WAL kept without a limit', server: { maxSlotWalKeepSizeMb: null }, codes: ['info WAL_RETENTION shop'] },
+    { name: 'WAL kept without a limit', server: { maxSlotWalKeepSizeMb: null }, codes: ['warning WAL_RETENTION shop'] },
     { name: 'WAL kept too short', server: { maxSlotWalKeepSizeMb: 100 }, codes: ['warning WAL_RETENTION shop'] },
     { name: 'missing table', keys: ['public.users', 'public.gone'], codes: ['error TABLE_MISSING shop:public.gone'] },
     { name: 'missing table, switched off', keys: ['public.gone'], settings: { enabled: false }, codes: [] },
@@ -273,7 +66,7 @@ describe('findings', () => {
     {
       name: 'view with cdc',
       table: { kind: 'v', primaryKey: [] },
-      codes: ['error TABLE_KIND shop:public.users', 'error PRIMARY_KEY shop:public.users'],
+      codes: ['error TABLE_KIND shop:public.users'],
     },
     { name: 'view with full_table', table: { kind: 'v', primaryKey: [] }, method: 'full_table', codes: [] },
     { name: 'no USAGE', table: { schemaUsage: false }, codes: ['error SCHEMA_USAGE shop'] },
@@ -304,7 +97,7 @@ describe('findings', () => {
       name: 'row security with full_table',
       table: { rowSecurity: true },
       method: 'full_table',
-      codes: ['warning ROW_SECURITY shop:public.users'],
+      codes: ['error ROW_SECURITY shop:public.users'],
     },
     { name: 'no primary key for cdc', table: { primaryKey: [] }, codes: ['error PRIMARY_KEY shop:public.users'] },
     {
@@ -428,7 +221,46 @@ describe('findings', () => {
           ],
         },
       ],
-      codes: ['warning PUBLICATION_FILTER shop:public.users'],
+      codes: ['error PUBLICATION_FILTER shop:public.users'],
+    },
+    {
+      name: 'self-managed, a list without a copied column',
+      cdc: { management: 'self_managed' },
+      table: { columns: [id, secret] },
+      publications: [listed(['id'])],
+      codes: ['error PUBLICATION_FILTER shop:public.users'],
+    },
+    {
+      name: 'self-managed, a list that covers what is copied',
+      keys: ['public.users'],
+      cdc: { management: 'self_managed' },
+      table: { columns: [id, secret] },
+      settings: { columns: { kind: 'exclude', columns: ['secret'] } },
+      publications: [listed(['id'])],
+      codes: [],
+    },
+    {
+      name: 'self-managed, excluded columns are sent',
+      keys: ['public.users'],
+      cdc: { management: 'self_managed' },
+      table: { columns: [id, secret] },
+      settings: { columns: { kind: 'exclude', columns: ['secret'] } },
+      publications: [listed(null)],
+      codes: ['info PUBLICATION_COLUMNS shop:public.users'],
+    },
+    {
+      name: 'managed, with a list',
+      table: { columns: [id, secret] },
+      settings: { columns: { kind: 'exclude', columns: ['secret'] } },
+      publications: [listed(['id'])],
+      codes: ['info COLUMN_LIST shop:public.users'],
+    },
+    {
+      name: 'managed, with a list that the replica identity has outgrown',
+      table: { columns: [id, secret], replicaIdentity: 'i', replicaIdentityColumns: ['id', 'secret'] },
+      settings: { columns: { kind: 'exclude', columns: ['secret'] } },
+      publications: [listed(['id'])],
+      codes: ['error COLUMN_LIST_IDENTITY shop:public.users'],
     },
   ])('$name', ({ codes, ...c }) => {
     expect(findings(c).map(({ level, code, address }) => `${level} ${code} ${address}`)).toEqual(codes);

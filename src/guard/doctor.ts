@@ -1,12 +1,25 @@
 import type { Config } from '../config/config.js';
 import { isErrorCode } from '../error/codes.js';
 import type { Observed } from '../planner/observed.js';
+import { checkClock } from './checks/clock.js';
+import { checkGeneratedColumns, checkInheritance, checkNamedColumns, checkTextColumns } from './checks/column.js';
+import { checkCursors } from './checks/cursor.js';
+import { checkPooler } from './checks/pooler.js';
 import { checkReplicationRole, checkRowSecurity, checkTablePrivileges } from './checks/privileges.js';
 import { checkPublication } from './checks/publication.js';
 import { checkEncoding, checkRecovery, checkServerVersion, checkWalLevel } from './checks/server.js';
-import { checkSlot, checkSlotCapacity, checkWalRetention, checkWalSenders } from './checks/slot.js';
+import { checkDecodingMemory, checkReadOnlyRole, checkTimeouts } from './checks/session.js';
+import {
+  checkIdleSlotTimeout,
+  checkSlot,
+  checkSlotCapacity,
+  checkWalRetention,
+  checkWalSenders,
+} from './checks/slot.js';
 import { checkMissingTables, checkPrimaryKeys, checkReplicaIdentity, checkTableKinds } from './checks/table.js';
 import { checkTls } from './checks/tls.js';
+import { checkOpenWriters, checkPreparedTransactions } from './checks/transactions.js';
+import { checkUnread } from './checks/unread.js';
 import type { Finding } from './finding.js';
 import { type Subject, subjectOf } from './subject.js';
 
@@ -17,20 +30,34 @@ const CHECKS: readonly Check[] = [
   checkServerVersion,
   checkRecovery,
   checkWalLevel,
+  checkPooler,
   checkTls,
+  checkClock,
   checkEncoding,
   checkReplicationRole,
+  checkReadOnlyRole,
+  checkTimeouts,
+  checkDecodingMemory,
   checkSlotCapacity,
   checkWalSenders,
   checkWalRetention,
+  checkIdleSlotTimeout,
   checkMissingTables,
+  checkNamedColumns,
   checkTableKinds,
   checkTablePrivileges,
   checkRowSecurity,
   checkPrimaryKeys,
   checkReplicaIdentity,
+  checkCursors,
+  checkInheritance,
+  checkTextColumns,
+  checkGeneratedColumns,
   checkPublication,
   checkSlot,
+  checkOpenWriters,
+  checkPreparedTransactions,
+  checkUnread,
 ];
 
 /** What stands in the way of each source, and what is worth knowing. Pure: the same input gives the same findings. */
@@ -54,7 +81,7 @@ export function runDoctor(input: { readonly config: Config; readonly observed: O
         },
       ];
     }
-    const subject = subjectOf(source, connection, seen.source);
+    const subject = subjectOf(source, connection, seen.source, seen.readiness ?? null);
     return CHECKS.flatMap((check) => check(subject));
   });
 }

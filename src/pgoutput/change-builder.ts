@@ -171,6 +171,12 @@ export class ChangeBuilder {
       for (; column < last; column++) {
         const codec = codecs[column]!;
         const field = fieldOf[column]!;
+        if (field < 0) {
+          // The table did not have the column yet, or the publication did not send it: what the row has there stays.
+          if (op !== OP_INSERT) bits |= 1 << (column - first);
+          codec.putNull();
+          continue;
+        }
         let { fields } = row;
         let kind = fields.kinds[field]!;
         if (kind === MARK.unchanged && row.old !== null && row.old.kinds[field] === MARK.text) {

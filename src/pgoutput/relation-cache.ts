@@ -1,5 +1,12 @@
 import type { DecodedColumn } from '../source/codec/column-codec-table.js';
+import { readsAs } from '../source/widening.js';
 import type { Relation } from './message.js';
+
+/** A column that the source's table has or had, decoded or not, with the names that the stream may know it by. */
+export interface KnownColumn {
+  readonly attnum: number;
+  readonly names: readonly string[];
+}
 
 /** A table that changes are decoded for. Plain data but for the gate's bigints; it can be cloned. */
 export interface RelationTarget {
@@ -8,9 +15,14 @@ export interface RelationTarget {
    * time of the change: a table renamed since then has to be found, and one dropped and made anew must not be.
    */
   readonly oid: number;
+  /** Named as in the destination. */
   readonly columns: readonly DecodedColumn[];
   /** Positions of the key columns in `columns`. */
   readonly keyColumns: readonly number[];
+  /** pg_attribute.attnum of each of `columns`: what stays when a column is renamed. */
+  readonly attnums: readonly number[];
+  /** All columns that are known of the source's table, in the order of their attnum. */
+  readonly known: readonly KnownColumn[];
 }
 
 /** A relation as the stream describes it, and how it meets one of our tables. */
@@ -18,9 +30,9 @@ export interface BoundRelation {
   readonly relation: Relation;
   /** Position of our table; -1 for a relation that we do not copy. */
   readonly tableIndex: number;
-  /** For each of our columns its position in the relation's tuples. */
+  /** For each of our columns its position in the relation's tuples; -1 for one that the table did not have yet. */
   readonly fieldOf: Int32Array;
-  /** Why the relation no longer has the shape that our table was made with; null where it has. */
+  /** Why the relation cannot be read as our table; null where it can. */
   readonly mismatch: string | null;
 }
 
@@ -47,38 +59,94 @@ export class RelationCache {
     const tableIndex = this.indexes.get(relation.oid) ?? -1;
     const table = this.tables[tableIndex];
     if (table === undefined) return { relation, tableIndex: -1, fieldOf: new Int32Array(0), mismatch: null };
-    const positions = new Map(relation.columns.map((column, index) => [column.name, index]));
-    const fieldOf = Int32Array.from(table.columns, (column) => positions.get(column.name) ?? -1);
-    return { relation, tableIndex, fieldOf, mismatch: findMismatch(table, relation, fieldOf) };
+    const readings = alignments(
+      relation.columns.map((column) => column.name),
+      table.known,
+    ).map((byAttnum) => {
+      const fieldOf = Int32Array.from(table.attnums, (attnum) => byAttnum.get(attnum) ?? -1);
+      return { fieldOf, mismatch: findMismatch(table, relation, fieldOf, byAttnum) };
+    });
+    const [reading, other] = distinct(readings.filter(({ mismatch }) => mismatch === null));
+    const none = { fieldOf: new Int32Array(0), mismatch: 'its columns had names that no known shape of it has' };
+    const ambiguous = { ...none, mismatch: 'names were given from one column to another, and it cannot be told when' };
+    const found = other === undefined ? (reading ?? readings[0] ?? none) : ambiguous;
+    return { relation, tableIndex, ...found };
   }
 }
 
-/** The first reason why rows of the relation cannot go into the table. */
-function findMismatch(table: RelationTarget, relation: Relation, fieldOf: Int32Array): string | null {
-  for (const [index, column] of table.columns.entries()) {
+interface Reading {
+  readonly fieldOf: Int32Array;
+  readonly mismatch: string | null;
+}
+
+function distinct(readings: readonly Reading[]): readonly Reading[] {
+  return readings.filter(
+    ({ fieldOf }, index) =>
+      !readings.slice(0, index).some((earlier) => fieldOf.every((field, column) => field === earlier.fieldOf[column])),
+  );
+}
+
+/** Names that moved between columns give a few readings; a table with more than these had its columns shuffled. */
+const MAX_READINGS = 64;
+
+/**
+ * Which column each field of a relation may be. The stream names columns as they were called at the time of the change,
+ * in the order of their attnum, which it does not give: that order tells names apart that were swapped, or given to
+ * another column after a drop.
+ * @returns every way to read the fields, as field position by attnum; a field under a name that no known column has had
+ *   is in none of them
+ */
+function alignments(fields: readonly string[], known: readonly KnownColumn[]): ReadonlyMap<number, number>[] {
+  const candidates = fields.map((name) => known.filter((column) => column.names.includes(name)).map((c) => c.attnum));
+  let partial: { readonly last: number; readonly byAttnum: ReadonlyMap<number, number> }[] = [
+    { last: Number.NEGATIVE_INFINITY, byAttnum: new Map() },
+  ];
+  for (const [field, attnums] of candidates.entries()) {
+    if (attnums.length === 0) continue;
+    partial = partial.flatMap(({ last, byAttnum }) =>
+      attnums
+        .filter((attnum) => attnum > last)
+        .map((attnum) => ({ last: attnum, byAttnum: new Map(byAttnum).set(attnum, field) })),
+    );
+    if (partial.length > MAX_READINGS) return [];
+  }
+  return partial.map(({ byAttnum }) => byAttnum);
+}
+
+/** The first reason why rows of the relation cannot go into the table, if its fields are read like this. */
+function findMismatch(
+  table: RelationTarget,
+  relation: Relation,
+  fieldOf: Int32Array,
+  byAttnum: ReadonlyMap<number, number>,
+): string | null {
+  const newest = Math.max(0, ...byAttnum.keys());
+  const stranger = byAttnum.size < relation.columns.length;
+  for (const [index, { name, source }] of table.columns.entries()) {
     const field = relation.columns[fieldOf[index]!];
-    if (field === undefined) return `column "${column.name}" is no longer there`;
-    const { source } = column;
-    if (field.typeOid !== source.oid) return `column "${column.name}" has another type (oid ${field.typeOid})`;
-    // A domain's modifier is its own and is not sent with the column.
-    if (source.kind !== 'd' && field.typmod !== source.typmod && modifierMatters(column)) {
-      return `column "${column.name}" has another precision or scale`;
+    if (field === undefined) {
+      // Columns are only ever added behind the others: one in front of the last is there under a name that we do not
+      // know, or is not published any more. So is one behind them while a field has a name that we do not know.
+      if (table.attnums[index]! > newest && !stranger && !table.keyColumns.includes(index)) continue;
+      return `column "${name}" is not sent${stranger ? ', or was called something else for a while' : ''}`;
+    }
+    if (!readsAs(field.typeOid, field.typmod, source)) {
+      return `column "${name}" had another type for a while (oid ${field.typeOid})`;
     }
   }
-  return findKeyMismatch(table, relation);
+  return findKeyMismatch(table, relation, fieldOf);
 }
 
-/** Only a decimal's layout depends on the modifier; a longer varchar is still the same VARCHAR. */
-function modifierMatters({ logical }: DecodedColumn): boolean {
-  return logical.kind === 'decimal' || (logical.kind === 'list' && logical.element.kind === 'decimal');
-}
-
-function findKeyMismatch(table: RelationTarget, relation: Relation): string | null {
+function findKeyMismatch(table: RelationTarget, relation: Relation, fieldOf: Int32Array): string | null {
   if (table.keyColumns.length === 0 || relation.identity === 'f' || relation.identity === 'n') return null;
-  const sent = relation.columns.filter((column) => column.key).map((column) => column.name);
+  const sent = relation.columns.flatMap((column, field) => (column.key ? [field] : []));
   // The first description after CREATE PUBLICATION may come from a moment without a key; then only inserts can follow.
   if (sent.length === 0) return null;
-  const ours = table.keyColumns.map((index) => table.columns[index]?.name ?? '');
-  const same = sent.length === ours.length && ours.every((name) => sent.includes(name));
-  return same ? null : `its key is now (${sent.join(', ')}), not (${ours.join(', ')})`;
+  const ours = table.keyColumns.map((index) => fieldOf[index]!);
+  // An index of the replica identity may hold more than the key, never less.
+  const enough = relation.identity === 'i' || sent.length === ours.length;
+  if (enough && ours.every((field) => sent.includes(field))) return null;
+  const names = (fields: readonly number[]): string =>
+    fields.map((field) => relation.columns[field]?.name ?? '').join(', ');
+  return `its key was (${names(sent)}), not (${names(ours)})`;
 }

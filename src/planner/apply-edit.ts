@@ -79,7 +79,14 @@ export function stateAfter(state: StateDocument, change: Change, context: ApplyC
     case 'snapshot_table':
       return raiseGeneration(ready, name, table, change.reason, change.details.generation);
     case 'backfill_columns':
-      return raiseGeneration(ready, name, table, change.reason);
+      return editTable(ready, name, table, { backfill: change.details });
+    case 'rename_columns': {
+      const { all_columns: columns, primary_key, cursor, renames } = change.details;
+      const pending = source?.tables[table]?.backfill ?? null;
+      const newName = (old: string): string => renames.find(({ from }) => from === old)?.to ?? old;
+      const backfill = pending === null ? null : { ...pending, columns: pending.columns.map(newName) };
+      return editTable(ready, name, table, { columns, primary_key, cursor, backfill });
+    }
     case 'add_columns':
     case 'remove_columns':
       return editTable(ready, name, table, { columns: change.details.all_columns });

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../error/codes.js';
 import type { SourceIdentity } from '../state/edit.js';
 import type { ColumnState, TableState } from '../state/state.js';
+import type { ColumnRename } from './column-diff.js';
 
 /** What a change costs, for people to judge it by. Null: not known. `basis` says where seconds come from. */
 export interface Cost {
@@ -40,6 +41,9 @@ type PublicationTables = {
   readonly self_managed: boolean;
 };
 
+/** Tables that are published with a column list, by `schema.table`; the others send all columns. */
+type ColumnLists = { readonly column_lists: Readonly<Record<string, readonly string[]>> };
+
 type Leaving = { readonly target: TableState['target']; readonly history: boolean };
 
 /**
@@ -48,12 +52,18 @@ type Leaving = { readonly target: TableState['target']; readonly history: boolea
  */
 export interface ChangeDetails {
   /** `adopted`: it exists already, is ours to alter and is taken over; the SQL adds what it lacks. */
-  readonly create_publication: PublicationTables & { readonly adopted: boolean };
-  readonly add_publication_tables: PublicationTables & { readonly loads: Loads };
+  readonly create_publication: PublicationTables & ColumnLists & { readonly adopted: boolean };
+  readonly add_publication_tables: PublicationTables & ColumnLists & { readonly loads: Loads };
   readonly remove_publication_tables: PublicationTables;
   /** DROP PUBLICATION IF EXISTS: it may be gone already. */
   readonly drop_publication: { readonly publication: string };
-  readonly create_slot: { readonly slot: string; readonly publication: string; readonly loads: Loads };
+  /** `failover`: standbys may keep a copy of the slot (17+). */
+  readonly create_slot: {
+    readonly slot: string;
+    readonly publication: string;
+    readonly failover: boolean;
+    readonly loads: Loads;
+  };
   /** The slot may be gone already. */
   readonly drop_slot: { readonly slot: string; readonly retained_wal_bytes: number | null };
   readonly create_table: { readonly table: TableState };
@@ -61,8 +71,15 @@ export interface ChangeDetails {
   readonly snapshot_table: { readonly generation: number; readonly method: TableState['method'] };
   /** Another load. `table` is the whole state afterwards; column changes of the same table follow and only say more. */
   readonly resync_table: { readonly generation: number; readonly cause: string; readonly table: TableState };
-  /** Not planned in this version: adding columns with `on_add_columns: backfill` reads the whole table again. */
-  readonly backfill_columns: { readonly columns: readonly string[] };
+  /** Queues a load of these columns only; they are added by the change before it. */
+  readonly backfill_columns: { readonly columns: readonly string[]; readonly id: number };
+  /** The destination's columns are renamed; nothing is read again. */
+  readonly rename_columns: {
+    readonly renames: readonly ColumnRename[];
+    readonly all_columns: readonly ColumnState[];
+    readonly primary_key: readonly string[];
+    readonly cursor: string | null;
+  };
   readonly add_columns: { readonly columns: readonly ColumnState[]; readonly all_columns: readonly ColumnState[] };
   /** The destination's columns stay; new versions of rows have NULL there. */
   readonly remove_columns: { readonly columns: readonly string[]; readonly all_columns: readonly ColumnState[] };

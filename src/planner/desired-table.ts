@@ -6,12 +6,16 @@ import { formatTableKey } from '../config/table-key.js';
 import { targetOf } from '../config/target.js';
 import { metadataNames } from '../destination/target-table.js';
 import type { ObservedColumn, ObservedSource, ObservedTable } from '../source/catalog-model.js';
+import { isSentBy, selectedColumns } from '../source/column-list.js';
 import { logicalTypeOf } from '../source/value-type.js';
 import type { ColumnState, TableState } from '../state/state.js';
 import { methodObstacles, type Obstacle, privilegeObstacles } from './suitability.js';
 
 /** What the file and the catalog together ask for, before it is known what was there. */
-export type TableIntent = Omit<TableState, 'paused' | 'generation' | 'generation_reason' | 'published_in_generation'>;
+export type TableIntent = Omit<
+  TableState,
+  'paused' | 'generation' | 'generation_reason' | 'published_in_generation' | 'backfill'
+>;
 
 export interface DesiredTable {
   /** `schema.table` as in the state. */
@@ -47,7 +51,7 @@ export function desireTable(
   const method = methodObstacles(observed, config, key, catalog.tables);
   if (method.length > 0) return { ok: false, obstacles: method };
   const notices: string[] = [];
-  const columns = selectColumns(config, observed, key, notices);
+  const columns = selectColumns(source, config, observed, catalog, key, notices);
   const states = columns.map((column) => columnState(column, config, notices));
   const obstacles = [
     ...unpublishedKey(key, columns, observed),
@@ -79,6 +83,7 @@ export function desireTable(
         lookback_ms: config.lookbackMs,
         schedule: config.schedule,
         on_remove: config.onRemove,
+        on_partition_change: config.onPartitionChange,
         target: targetOf(source, observed.schema, observed.name),
         metadata_prefix: source.metadataPrefix,
         enabled: true,
@@ -111,29 +116,33 @@ function unknownColumns(config: TableConfig, observed: ObservedTable, fromPatter
 }
 
 function selectColumns(
+  source: SourceConfig,
   config: TableConfig,
   observed: ObservedTable,
+  catalog: ObservedSource,
   key: readonly string[],
   notices: string[],
 ): readonly ObservedColumn[] {
-  const always = new Set(config.cursor === null ? key : [...key, config.cursor]);
+  const { columns, unsent } = selectedColumns(config, observed, key, isSentBy(catalog, source.cdc, observed));
+  // A snapshot alone would bring them, and nothing would keep them up to date.
+  for (const column of unsent) {
+    notices.push(`generated column "${column.name}" is left out: ${unsentReason(column, catalog)}`);
+  }
   const { columns: selection } = config;
-  return observed.columns.filter((column) => {
-    // The stream carries no generated columns, so a copy of them would never be kept up to date.
-    if (config.method === 'cdc' && column.generated !== '') {
-      notices.push(`generated column "${column.name}" is left out: logical replication does not send it`);
-      return false;
+  if (selection.kind !== 'all') {
+    for (const { name } of columns) {
+      if (selection.columns.includes(name) === (selection.kind === 'include')) continue;
+      notices.push(`column "${name}" is copied although it is not selected: it is part of the key or the cursor`);
     }
-    const selected =
-      selection.kind === 'all' || selection.columns.includes(column.name) === (selection.kind === 'include');
-    if (!selected && always.has(column.name)) {
-      notices.push(
-        `column "${column.name}" is copied although it is not selected: it is part of the key or the cursor`,
-      );
-      return true;
-    }
-    return selected;
-  });
+  }
+  return columns;
+}
+
+function unsentReason(column: ObservedColumn, catalog: ObservedSource): string {
+  if (column.generated === 'v') return 'it is virtual, and logical replication does not send those';
+  return catalog.server.versionNum < 180_000
+    ? 'logical replication does not send it before Postgres 18'
+    : 'the publication does not send it (publish_generated_columns = stored would)';
 }
 
 function columnState(column: ObservedColumn, config: TableConfig, notices: string[]): ColumnState {

@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { TableFacts } from '../destination/facts.js';
 import type { ObservedTable } from '../source/catalog-model.js';
-import type { TableState } from '../state/state.js';
+import type { ColumnState, TableState } from '../state/state.js';
 import type { Change, Notice, SettingChange } from './change.js';
-import { compareColumns } from './column-diff.js';
+import { type ColumnDiff, compareColumns } from './column-diff.js';
 import { loadCost, NO_COST } from './cost.js';
 import type { DesiredTable, TableIntent } from './desired-table.js';
 import { type Gap, nextGeneration } from './load-order.js';
@@ -95,8 +95,10 @@ function edits(state: TableState, desired: DesiredTable, context: TableContext):
   const { intent, config } = desired;
   const { address } = context;
   const columns = compareColumns(state.columns, intent.columns);
-  const own = [...columns.reloads, ...settingReloads(state, intent)];
-  if (columns.added.length > 0 && config.onAddColumns !== 'forward_only') {
+  const renamed = withRenames(state, columns);
+  const own = [...columns.reloads, ...settingReloads(renamed, intent)];
+  const backfilled = config.onAddColumns === 'backfill' && intent.method === 'cdc';
+  if (columns.added.length > 0 && config.onAddColumns !== 'forward_only' && !backfilled) {
     own.push(`columns were added and on_add_columns is ${config.onAddColumns}`);
   }
   if (state.output !== intent.output && intent.output !== 'consolidated') {
@@ -112,6 +114,15 @@ function edits(state: TableState, desired: DesiredTable, context: TableContext):
     const table = loadedTable(desired, state, context, cause);
     // First, so that the load is asked for even if one of the changes below fails; it carries them all.
     changes.push(resync(state, table, desired.observed, context, own.length === 0 && consentedBy(context.gaps), cause));
+  }
+  if (columns.renamed.length > 0) {
+    const { primary_key, cursor } = renamed;
+    changes.push({
+      ...plain,
+      action: 'rename_columns',
+      reason: 'renamed in the source; nothing is read again',
+      details: { renames: columns.renamed, all_columns: columns.afterRenames, primary_key, cursor },
+    });
   }
   if (columns.removed.length > 0) {
     changes.push({
@@ -130,9 +141,14 @@ function edits(state: TableState, desired: DesiredTable, context: TableContext):
       reason:
         causes.length > 0
           ? 'selected or new in the source'
-          : 'selected or new in the source; rows have NULL there until they change',
+          : backfilled
+            ? 'selected or new in the source'
+            : 'selected or new in the source; rows have NULL there until they change',
       details: { columns: columns.added, all_columns: intent.columns },
     });
+  }
+  if (columns.added.length > 0 && backfilled && causes.length === 0) {
+    changes.push(backfill(state, columns.added, desired, context));
   }
   if (state.output !== intent.output) {
     changes.push({
@@ -150,8 +166,38 @@ function edits(state: TableState, desired: DesiredTable, context: TableContext):
       details: { from: state.schedule, to: intent.schedule },
     });
   }
-  const settings = updateSettings(state, intent, columns.retyped, context);
+  const settings = updateSettings(renamed, intent, columns.retyped, context);
   return settings === null ? changes : [...changes, settings];
+}
+
+/** One that was asked for and is not done yet is taken along. */
+function backfill(
+  state: TableState,
+  added: readonly ColumnState[],
+  desired: DesiredTable,
+  context: TableContext,
+): Change {
+  const done = context.facts?.backfilled ?? 0;
+  const pending = state.backfill !== null && state.backfill.id > done ? state.backfill.columns : [];
+  const columns = [...new Set([...pending, ...added.map((column) => column.name)])];
+  return {
+    action: 'backfill_columns',
+    address: context.address,
+    destructive: false,
+    reason: 'on_add_columns is backfill: reads the key and these columns, and keeps newer changes',
+    cost: loadCost(desired.observed, context.facts),
+    details: { columns, id: Math.max(state.backfill?.id ?? 0, done) + 1 },
+  };
+}
+
+/** The state with the new names of its columns, so that a key is not taken for another because of its columns' names. */
+function withRenames(state: TableState, columns: ColumnDiff): TableState {
+  const newName = (name: string): string => columns.renamed.find(({ from }) => from === name)?.to ?? name;
+  return {
+    ...state,
+    primary_key: state.primary_key.map(newName),
+    cursor: state.cursor === null ? null : newName(state.cursor),
+  };
 }
 
 /** Settings that go into the state as they are. Those that ask for a load stand in the resync before it as well. */
@@ -168,12 +214,13 @@ function updateSettings(
   note('deletes', state.deletes, intent.deletes);
   note('lookback_ms', state.lookback_ms, intent.lookback_ms);
   note('on_remove', state.on_remove, intent.on_remove);
+  note('on_partition_change', state.on_partition_change, intent.on_partition_change);
   note('cursor', state.cursor, intent.cursor);
   if (!sameNames(state.primary_key, intent.primary_key)) note('primary_key', state.primary_key, intent.primary_key);
   note('oid', state.oid, intent.oid);
   for (const column of retyped) note(`columns.${column.name}`, column.from, column.to);
   if (Object.keys(settings).length === 0) return null;
-  const { deletes, lookback_ms, on_remove, cursor, primary_key, oid, columns } = intent;
+  const { deletes, lookback_ms, on_remove, on_partition_change, cursor, primary_key, oid, columns } = intent;
   return {
     action: 'update_settings',
     address: context.address,
@@ -185,7 +232,7 @@ function updateSettings(
       sql: null,
       loads: {},
       source: null,
-      table_fields: { deletes, lookback_ms, on_remove, cursor, primary_key, oid, columns },
+      table_fields: { deletes, lookback_ms, on_remove, on_partition_change, cursor, primary_key, oid, columns },
     },
   };
 }
@@ -277,6 +324,7 @@ function loadedTable(desired: DesiredTable, old: TableState | null, context: Tab
     generation,
     generation_reason: reason,
     published_in_generation: publishedIn(desired, old, context, generation),
+    backfill: old?.backfill ?? null,
   };
 }
 
@@ -314,7 +362,7 @@ function noticesOf(desired: DesiredTable, context: TableContext): readonly Notic
 
 function outputNotices(state: TableState, desired: DesiredTable, context: TableContext): readonly Notice[] {
   const { address } = context;
-  const { intent, config } = desired;
+  const { intent } = desired;
   const notices: Notice[] = [];
   const sameTable = isDeepStrictEqual(state.target, intent.target) && state.metadata_prefix === intent.metadata_prefix;
   if (sameTable && state.output !== 'consolidated' && intent.output === 'consolidated') {
@@ -325,10 +373,6 @@ function outputNotices(state: TableState, desired: DesiredTable, context: TableC
   }
   if (sameTable && state.output !== 'history' && intent.output === 'history') {
     notices.push({ address, message: `the table ${state.target.name} stays as it is and is not updated any more` });
-  }
-  const added = compareColumns(state.columns, intent.columns).added;
-  if (added.length > 0 && config.onAddColumns === 'backfill') {
-    notices.push({ address, message: 'on_add_columns: backfill reads the whole table again in this version' });
   }
   return notices;
 }

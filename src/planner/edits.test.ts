@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Config, SourceConfig, TableConfig, TableEntry } from '../config/config.js';
 import type { ObservedTable } from '../source/catalog-model.js';
-import { emptyState, withPendingSlot } from '../state/edit.js';
+import { emptyState, withHalt, withPendingSlot } from '../state/edit.js';
 import { stateAfter, stateBeforeSlot } from './apply-edit.js';
 import type { Change, Plan } from './change.js';
 import {
@@ -102,6 +102,13 @@ const ALL = [
   'public.users',
 ];
 const resyncs = (keys: readonly string[]) => keys.map((key) => `resync_table shop:${key}`);
+const halted = (current: World): World => ({
+  ...current,
+  state:
+    current.state === null
+      ? null
+      : withHalt(current.state, 'shop', { code: 'WAL_LAG_CRITICAL', message: 'too much', at: '2026-03-02T12:00:00Z' }),
+});
 const recreated = ['drop_slot shop:slot', 'create_slot shop:slot'];
 
 const EDITS: readonly Edit[] = [
@@ -161,31 +168,60 @@ const EDITS: readonly Edit[] = [
   {
     name: 'a column is selected in addition',
     config: editEntry('public.users', { columns: { kind: 'all' } }),
-    changes: ['add_columns shop:public.users'],
+    changes: ['update_settings shop:publication', 'add_columns shop:public.users'],
   },
   {
     name: 'a column is selected in addition, with on_add_columns resync',
     config: editEntry('public.users', { columns: { kind: 'all' }, onAddColumns: 'resync' }),
-    changes: ['resync_table shop:public.users', 'add_columns shop:public.users'],
+    changes: ['update_settings shop:publication', 'resync_table shop:public.users', 'add_columns shop:public.users'],
     destructive: ['resync_table shop:public.users'],
   },
   {
     name: 'a column is selected in addition, with on_add_columns backfill',
     config: editEntry('public.users', { columns: { kind: 'all' }, onAddColumns: 'backfill' }),
-    changes: ['resync_table shop:public.users', 'add_columns shop:public.users'],
-    destructive: ['resync_table shop:public.users'],
+    changes: [
+      'update_settings shop:publication',
+      'add_columns shop:public.users',
+      'backfill_columns shop:public.users',
+    ],
   },
   {
     name: 'a column is excluded',
     config: editEntry('public.audit', { columns: { kind: 'exclude', columns: ['name'] } }),
-    changes: ['remove_columns shop:public.audit'],
+    changes: ['remove_columns shop:public.audit', 'update_settings shop:publication'],
     destructive: ['remove_columns shop:public.audit'],
   },
   {
     name: 'one column is excluded and another selected',
     config: editEntry('public.users', { columns: { kind: 'exclude', columns: ['name'] } }),
-    changes: ['remove_columns shop:public.users', 'add_columns shop:public.users'],
+    changes: ['update_settings shop:publication', 'remove_columns shop:public.users', 'add_columns shop:public.users'],
     destructive: ['remove_columns shop:public.users'],
+  },
+  {
+    name: 'a column is added in the source of a table with a column list',
+    world: editObserved('users', (table) => ({ columns: [...table.columns, sampleColumn('note', 4, 'text')] })),
+    changes: ['update_settings shop:publication', 'add_columns shop:public.users'],
+  },
+  {
+    name: 'somebody took a column out of the list',
+    world: relist('users', ['id']),
+    changes: ['update_settings shop:publication', ...resyncs(['public.users'])],
+    destructive: resyncs(['public.users']),
+  },
+  {
+    name: 'somebody took the list away',
+    world: relist('users', null),
+    changes: ['update_settings shop:publication'],
+  },
+  {
+    name: 'the replica identity of a table with a column list becomes FULL',
+    world: editObserved('users', () => ({ replicaIdentity: 'f', replicaIdentityColumns: ['id', 'name', 'at'] })),
+    changes: ['update_settings shop:publication'],
+  },
+  {
+    name: 'the replica identity of a table with a column list takes in a column that is not copied',
+    world: editObserved('users', () => ({ replicaIdentity: 'i', replicaIdentityColumns: ['id', 'at'] })),
+    changes: ['update_settings shop:publication'],
   },
   {
     name: 'a column is added in the source',
@@ -202,12 +238,8 @@ const EDITS: readonly Edit[] = [
     world: editObserved('countries', (table) => ({
       columns: table.columns.map((column) => (column.name === 'name' ? { ...column, name: 'title' } : column)),
     })),
-    changes: [
-      'resync_table shop:public.countries',
-      'remove_columns shop:public.countries',
-      'add_columns shop:public.countries',
-    ],
-    destructive: ['resync_table shop:public.countries'],
+    changes: ['rename_columns shop:public.countries'],
+    destructive: [],
   },
   {
     name: 'a column is dropped and added again in the source',
@@ -397,6 +429,20 @@ const EDITS: readonly Edit[] = [
       slots: current.slots.map((slot) => ({ ...slot, invalidationReason: 'idle_timeout' })),
     }),
     changes: [...recreated, ...resyncs(CDC)],
+  },
+  {
+    name: 'the guard dropped slot and publication; what the file consents to does not hold for that',
+    config: editSource((source) => ({ ...source, cdc: { ...source.cdc, onSlotLost: 'resync' } })),
+    world: (current) => halted({ ...current, slots: [], publications: [] }),
+    changes: ['create_publication shop:publication', 'create_slot shop:slot', ...resyncs(CDC)],
+    destructive: resyncs(CDC),
+  },
+  {
+    name: 'the guard dropped the slot and somebody made one of that name',
+    config: editSource((source) => ({ ...source, cdc: { ...source.cdc, onSlotLost: 'resync' } })),
+    world: halted,
+    changes: [...recreated, ...resyncs(CDC)],
+    destructive: ['drop_slot shop:slot', ...resyncs(CDC)],
   },
   {
     name: 'the publication is gone from the server',
@@ -782,3 +828,14 @@ test('a publication and a slot of another destination stay out of it', () => {
   };
   expect(planOf(BASE_CONFIG, current).changes).toEqual([]);
 });
+
+/** Somebody else gives a member of the publication another column list. */
+function relist(name: string, columns: readonly string[] | null) {
+  return (current: World): World => ({
+    ...current,
+    publications: current.publications.map((publication) => ({
+      ...publication,
+      tables: publication.tables.map((member) => (member.name === name ? { ...member, columns } : member)),
+    })),
+  });
+}

@@ -1,13 +1,19 @@
 import type { SourceConfig } from '../config/config.js';
 import type { ObservedPublication, ObservedSource, ObservedTable } from '../source/catalog-model.js';
-import { createPublicationSql } from '../source/publication-sql.js';
+import { publishedList } from '../source/column-list.js';
+import {
+  addPublicationTablesSql,
+  createPublicationSql,
+  removePublicationTablesSql,
+} from '../source/publication-sql.js';
 import { quoteIdentifier, quoteQualified } from '../source/sql-identifier.js';
+import { leavesOf } from '../source/table-problem.js';
 import type { SourceState } from '../state/state.js';
 import type { Blocker, Change, Notice, SettingChange } from './change.js';
 import { NO_COST } from './cost.js';
 import type { Gap } from './load-order.js';
 import { dropPublicationChange, isOurs } from './publication-end.js';
-import { leavesOf } from './suitability.js';
+import { type PublishedColumns, publishedColumns } from './published-columns.js';
 
 export interface PublicationInput {
   readonly source: SourceConfig;
@@ -18,6 +24,8 @@ export interface PublicationInput {
   /** Those of them that the stream carries by the state already: what they missed has to be read again. */
   readonly continuing: ReadonlySet<string>;
   readonly generation: (key: string) => number;
+  /** Names of the columns that are copied of a streamed table. */
+  readonly copied: (key: string) => readonly string[];
 }
 
 export interface PublicationPlan {
@@ -93,7 +101,8 @@ export function createPublicationChange(
   reason: string,
   selfManaged: boolean,
 ): Extract<Change, { action: 'create_publication' }> {
-  const tables = [...input.streamed.values()].filter((table) => table !== null);
+  const columns = publishedColumns(input, null);
+  const tables = [...input.streamed].flatMap(([key, table]) => (table === null ? [] : [columns.publish(key, table)]));
   const { publication } = input.source.cdc;
   return {
     action: 'create_publication',
@@ -104,11 +113,25 @@ export function createPublicationChange(
     details: {
       publication,
       tables: [...input.streamed.keys()].sort(),
-      sql: createPublicationSql(publication, tables),
+      sql: createPublicationSql(publication, tables, columns.storedGenerated),
       self_managed: selfManaged,
+      column_lists: columnLists(input, columns, input.streamed.keys()),
       adopted: false,
     },
   };
+}
+
+export function columnLists(
+  input: PublicationInput,
+  columns: PublishedColumns,
+  keys: Iterable<string>,
+): Readonly<Record<string, readonly string[]>> {
+  const lists: Record<string, readonly string[]> = {};
+  for (const key of keys) {
+    const list = input.streamed.get(key) === null ? null : columns.listOf(key);
+    if (list !== null) lists[key] = list;
+  }
+  return lists;
 }
 
 export interface Mending {
@@ -117,7 +140,11 @@ export interface Mending {
   readonly gaps: readonly string[];
 }
 
-export function settingsToMend(publication: ObservedPublication, input: PublicationInput): Mending | null {
+export function settingsToMend(
+  publication: ObservedPublication,
+  input: PublicationInput,
+  columns: PublishedColumns,
+): Mending | null {
   const changes: Record<string, SettingChange> = {};
   const gaps = new Set<string>();
   const sent = (['insert', 'update', 'delete', 'truncate'] as const).filter((operation) => publication[operation]);
@@ -130,7 +157,19 @@ export function settingsToMend(publication: ObservedPublication, input: Publicat
     changes['publish_via_partition_root'] = { from: false, to: true };
     for (const key of partitioned) if (input.continuing.has(key)) gaps.add(key);
   }
+  if (columns.storedGenerated && !publication.storedGenerated) {
+    changes['publish_generated_columns'] = { from: 'none', to: 'stored' };
+    for (const key of input.continuing) if (lacksGenerated(key, publication, input)) gaps.add(key);
+  }
   return Object.keys(changes).length === 0 ? null : { changes, gaps: [...gaps] };
+}
+
+/** The destination holds a generated column of the table that the publication does not send. */
+function lacksGenerated(key: string, publication: ObservedPublication, input: PublicationInput): boolean {
+  const table = input.streamed.get(key) ?? null;
+  if (table === null || publishedList(publication, table) !== null) return false;
+  const held = new Set(input.state?.tables[key]?.columns.map((column) => column.name));
+  return table.columns.some((column) => column.generated === 's' && held.has(column.name));
 }
 
 /** Only a table's owner may put it into a publication. */
@@ -150,30 +189,35 @@ export function ownershipBlockers(
     }));
 }
 
-/** A row filter or a column list makes the stream send less than the snapshot reads. */
-export function narrowedBlockers(source: string, publication: ObservedPublication, input: PublicationInput): Blocker[] {
+/**
+ * A row filter makes the stream send less than the snapshot reads, and so does a column list without a copied column.
+ * @param lists false where the lists are ours to mend
+ */
+export function narrowedBlockers(
+  source: string,
+  publication: ObservedPublication,
+  input: PublicationInput,
+  lists: boolean,
+): Blocker[] {
+  const columns = publishedColumns(input, publication);
   return [...input.streamed].flatMap(([key, table]): Blocker[] => {
     const member = publication.tables.find((candidate) => candidate.oid === table?.oid);
     if (table === null || member === undefined) return [];
     const what =
       member.rowFilter !== null
         ? 'only some rows'
-        : member.columns !== null && lacksColumns(member.columns, table)
-          ? 'only some columns'
+        : lists && member.columns !== null && input.copied(key).some((name) => !member.columns?.includes(name))
+          ? 'only some of the columns that are copied'
           : null;
     if (what === null) return [];
-    const name = quoteIdentifier(publication.name);
+    const after = input.continuing.has(key) ? ` -- then: sluice resync ${source}:${key}` : '';
     return [
       {
         address: `${source}:${key}`,
         code: 'PUBLICATION_INCOMPLETE',
         message: `publication ${publication.name} sends ${what} of ${key}, so the stream would not keep the table in step`,
-        hint: `ALTER PUBLICATION ${name} DROP TABLE ${quoteQualified(table)}; ALTER PUBLICATION ${name} ADD TABLE ${quoteQualified(table)};`,
+        hint: `${removePublicationTablesSql(publication.name, [table])} ${addPublicationTablesSql(publication.name, [columns.publish(key, table)])}${after}`,
       },
     ];
   });
-}
-
-function lacksColumns(published: readonly string[], table: ObservedTable): boolean {
-  return table.columns.some((column) => column.generated === '' && !published.includes(column.name));
 }

@@ -10,6 +10,7 @@ import type { Blocker, Change, Loads } from './change.js';
 import { NO_COST } from './cost.js';
 import { type Gap, loadsOf } from './load-order.js';
 import {
+  columnLists,
   createPublicationChange,
   findPublication,
   isPublished,
@@ -24,6 +25,7 @@ import {
   unpublishedTables,
 } from './publication-check.js';
 import { dropPublicationChange, isOurs } from './publication-end.js';
+import { listNotices, type PublishedColumns, planRelisting, publishedColumns } from './published-columns.js';
 import { planSelfManagedPublication } from './self-managed-publication.js';
 
 /** What has to happen to the publication so that it carries exactly the streamed tables. */
@@ -52,26 +54,38 @@ function planManaged(input: PublicationInput): PublicationPlan {
       make: [createPublicationChange(address, input, renamed ?? cause, false)],
       fresh: renamed ?? cause,
       blockers: createBlockers(address, input),
+      notices: listNotices(input, publishedColumns(input, null), [...streamed.keys()]),
     };
   }
+  const columns = publishedColumns(input, publication);
   const missing = unpublishedTables(publication, input);
   const gaps = new Map<string, Gap>();
   for (const { key } of missing) {
     if (input.continuing.has(key))
       gaps.set(key, gap(`it was missing from publication ${name}, so changes were not sent`));
   }
-  const settings = settingsToMend(publication, input);
+  const settings = settingsToMend(publication, input, columns);
   for (const key of settings?.gaps ?? []) {
     if (!gaps.has(key)) gaps.set(key, gap(`publication ${name} did not send all its changes`));
   }
+  const relisting = planRelisting(address, input, publication, columns);
+  for (const [key, missed] of relisting.gaps) if (!gaps.has(key)) gaps.set(key, missed);
   const recorded = known === name ? new Set(state?.publication_tables) : null;
   const members =
     recorded === null
-      ? [adoptChange(address, input, missing)]
-      : addChanges(address, input, missing, recorded, loadsOf(gaps.keys(), input.generation));
-  const make = [...members, ...(settings === null ? [] : [settingsChange(address, input, settings)])];
+      ? [adoptChange(address, input, missing, columns)]
+      : addChanges(address, input, missing, recorded, loadsOf(gaps.keys(), input.generation), columns);
+  // The options first: Postgres refuses a column list on a partitioned table without publish_via_partition_root.
+  const make = [
+    ...(settings === null ? [] : [settingsChange(address, input, settings, columns)]),
+    ...members,
+    ...relisting.widen,
+  ];
   const leaving = [...(recorded ?? [])].filter((key) => !streamed.has(key)).sort();
-  const remove = leaving.length === 0 ? [] : [removeChange(address, publication, leaving, catalog)];
+  const remove = [
+    ...relisting.narrow,
+    ...(leaving.length === 0 ? [] : [removeChange(address, publication, leaving, catalog)]),
+  ];
   const own = publication.ownedByCurrentUser || catalog.server.isSuperuser;
   const alters = [...make, ...remove].some((change) => 'sql' in change.details && change.details.sql !== '');
   return {
@@ -83,24 +97,35 @@ function planManaged(input: PublicationInput): PublicationPlan {
     gaps,
     blockers: [
       ...(alters && !own ? [foreignPublication(address, publication, catalog)] : []),
-      ...ownershipBlockers(source.name, missing, catalog),
-      ...narrowedBlockers(source.name, publication, input),
+      ...ownershipBlockers(source.name, [...missing, ...relisting.tables], catalog),
+      ...narrowedBlockers(source.name, publication, input, false),
     ],
-    notices:
-      recorded === null
+    notices: [
+      ...(recorded === null
         ? [
             {
               address,
               message: `publication ${name} exists already and is taken over; tables in it that are not in this file stay`,
             },
           ]
-        : [],
+        : []),
+      ...listNotices(
+        input,
+        columns,
+        [...missing, ...relisting.tables].map(({ key }) => key),
+      ),
+    ],
   };
 }
 
 type Unpublished = ReturnType<typeof unpublishedTables>;
 
-function adoptChange(address: string, input: PublicationInput, missing: Unpublished): Change {
+function adoptChange(
+  address: string,
+  input: PublicationInput,
+  missing: Unpublished,
+  columns: PublishedColumns,
+): Change {
   const { publication } = input.source.cdc;
   return {
     action: 'create_publication',
@@ -111,8 +136,13 @@ function adoptChange(address: string, input: PublicationInput, missing: Unpublis
     details: {
       publication,
       tables: [...input.streamed.keys()].sort(),
-      sql: addSql(publication, missing),
+      sql: addSql(publication, missing, columns),
       self_managed: false,
+      column_lists: columnLists(
+        input,
+        columns,
+        missing.map(({ key }) => key),
+      ),
       adopted: true,
     },
   };
@@ -125,6 +155,7 @@ function addChanges(
   missing: Unpublished,
   recorded: ReadonlySet<string>,
   loads: Loads,
+  columns: PublishedColumns,
 ): Change[] {
   const { publication } = input.source.cdc;
   const unrecorded = [...input.streamed.keys()].filter((key) => !recorded.has(key));
@@ -143,15 +174,25 @@ function addChanges(
       details: {
         publication,
         tables,
-        sql: addSql(publication, missing),
+        sql: addSql(publication, missing, columns),
         self_managed: false,
+        column_lists: columnLists(
+          input,
+          columns,
+          missing.map(({ key }) => key),
+        ),
         loads: Object.fromEntries(Object.entries(loads).filter(([key]) => tables.includes(key))),
       },
     },
   ];
 }
 
-function settingsChange(address: string, input: PublicationInput, settings: Mending): Change {
+function settingsChange(
+  address: string,
+  input: PublicationInput,
+  settings: Mending,
+  columns: PublishedColumns,
+): Change {
   const { publication } = input.source.cdc;
   return {
     action: 'update_settings',
@@ -161,7 +202,7 @@ function settingsChange(address: string, input: PublicationInput, settings: Mend
     cost: NO_COST,
     details: {
       settings: settings.changes,
-      sql: setPublicationOptionsSql(publication),
+      sql: setPublicationOptionsSql(publication, columns.storedGenerated),
       loads: loadsOf(settings.gaps, input.generation),
       source: null,
       table_fields: null,
@@ -169,12 +210,12 @@ function settingsChange(address: string, input: PublicationInput, settings: Mend
   };
 }
 
-function addSql(publication: string, missing: Unpublished): string {
+function addSql(publication: string, missing: Unpublished, columns: PublishedColumns): string {
   return missing.length === 0
     ? ''
     : addPublicationTablesSql(
         publication,
-        missing.map(({ table }) => table),
+        missing.map(({ key, table }) => columns.publish(key, table)),
       );
 }
 

@@ -12,10 +12,11 @@ import type {
 import { emptyState } from '../state/edit.js';
 import type { StateDocument } from '../state/state.js';
 import { type ApplyContext, stateAfter } from './apply-edit.js';
-import type { Change, Plan } from './change.js';
+import type { Change, Plan, SettingChange } from './change.js';
 import { sourceIdentity } from './identity.js';
 import type { Observed } from './observed.js';
 import { planChanges } from './plan.js';
+import { LIST_SETTING } from './published-columns.js';
 
 /**
  * Test support: complete values to be changed field by field, and a small pure model of a Postgres server and a
@@ -134,6 +135,8 @@ export function samplePublication(
     delete: true,
     truncate: true,
     viaPartitionRoot: true,
+    storedGenerated: false,
+    schemas: [],
     tables: tables.map((table) => ({
       schema: table.schema,
       name: table.name,
@@ -152,6 +155,9 @@ export function sampleSlot(fields: Partial<ObservedSlot> = {}): ObservedSlot {
     database: 'shop',
     active: false,
     activePid: null,
+    temporary: false,
+    twoPhase: false,
+    failover: null,
     restartLsn: '0/1000',
     confirmedFlushLsn: '0/1000',
     walStatus: 'reserved',
@@ -173,6 +179,7 @@ export function sampleTableConfig(fields: Partial<TableConfig> = {}): TableConfi
     lookbackMs: 0,
     primaryKey: null,
     onAddColumns: 'forward_only',
+    onPartitionChange: 'resync',
     types: {},
     onRemove: 'retire',
     enabled: true,
@@ -243,6 +250,7 @@ export function sampleConfig(sources: readonly SourceConfig[], fields: Partial<C
     },
     destinations: { warehouse: sampleDestination('warehouse') },
     sources: Object.fromEntries(sources.map((source) => [source.name, source])),
+    alerts: [],
     moved: [],
     ...fields,
   };
@@ -272,6 +280,7 @@ export function sampleFacts(address: string, fields: Partial<TableFacts> = {}): 
   return {
     address,
     loadedGeneration: 1,
+    backfilled: 0,
     resnapshotReason: null,
     rows: 10,
     asOfLsn: null,
@@ -282,6 +291,7 @@ export function sampleFacts(address: string, fields: Partial<TableFacts> = {}): 
     lastRunAt: null,
     loadRowsPerSecond: null,
     snapshot: null,
+    partitions: null,
     ...fields,
   };
 }
@@ -369,7 +379,15 @@ export function applied(config: Config, current: World, changes: readonly Change
 export function byHand(current: World, plan: Plan): World {
   const asked = plan.changes.filter((change) => 'self_managed' in change.details && change.details.self_managed);
   const made = asked.reduce(makeInWorld, current);
-  return { ...made, publications: made.publications.map((found) => mended(made, found)) };
+  // Their own lists go as well where the plan asks for it.
+  const narrowed = plan.blockers.some((blocker) => blocker.message.includes('only some of the columns'));
+  return {
+    ...made,
+    publications: made.publications.map((found) => {
+      const whole = mended(made, found);
+      return narrowed ? { ...whole, tables: whole.tables.map((member) => ({ ...member, columns: null })) } : whole;
+    }),
+  };
 }
 
 /** All queued loads end: the destination holds what the state asks for. */
@@ -414,18 +432,24 @@ function makeInWorld(current: World, change: Change): World {
           ...current,
           publications: [
             ...current.publications,
-            samplePublication(named(current, change.details.tables), { name: change.details.publication }),
+            withLists(
+              samplePublication(named(current, change.details.tables), {
+                name: change.details.publication,
+                storedGenerated: change.details.sql.includes('publish_generated_columns'),
+              }),
+              change.details.column_lists,
+            ),
           ],
         };
       }
       return change.details.sql === ''
         ? current
-        : withMembers(current, change.details.publication, change.details.tables);
+        : withMembers(current, change.details.publication, change.details.tables, change.details.column_lists);
     }
     case 'add_publication_tables':
       return change.details.sql === ''
         ? current
-        : withMembers(current, change.details.publication, change.details.tables);
+        : withMembers(current, change.details.publication, change.details.tables, change.details.column_lists);
     case 'remove_publication_tables': {
       const { publication, tables, sql } = change.details;
       if (sql === '') return current;
@@ -450,7 +474,7 @@ function makeInWorld(current: World, change: Change): World {
       if (change.details.sql === null) return current;
       return {
         ...current,
-        publications: current.publications.map((found) => mended(current, found)),
+        publications: current.publications.map((found) => resettled(current, found, change.details.settings)),
       };
     case 'retire_table':
     case 'drop_table':
@@ -473,11 +497,38 @@ function named(current: World, keys: readonly string[]): readonly ObservedTable[
   return current.tables.filter((table) => keys.includes(formatTableKey(table.schema, table.name)));
 }
 
-function withMembers(current: World, publication: string, keys: readonly string[]): World {
+type Lists = Readonly<Record<string, readonly string[] | null>>;
+
+/** The members named get these column lists. */
+function withLists(publication: ObservedPublication, lists: Lists): ObservedPublication {
+  return {
+    ...publication,
+    tables: publication.tables.map((member) => {
+      const list = lists[formatTableKey(member.schema, member.name)];
+      return list === undefined ? member : { ...member, columns: list };
+    }),
+  };
+}
+
+/** A change of a publication's settings, which are options or the lists of single tables. */
+function resettled(
+  current: World,
+  publication: ObservedPublication,
+  settings: Readonly<Record<string, SettingChange>>,
+): ObservedPublication {
+  const lists = Object.entries(settings).flatMap(([name, { to }]): [string, readonly string[] | null][] =>
+    name.startsWith(LIST_SETTING) ? [[name.slice(LIST_SETTING.length), Array.isArray(to) ? to.map(String) : null]] : [],
+  );
+  if (lists.length > 0) return withLists(publication, Object.fromEntries(lists));
+  const storedGenerated = publication.storedGenerated || settings['publish_generated_columns'] !== undefined;
+  return { ...mended(current, publication), storedGenerated };
+}
+
+function withMembers(current: World, publication: string, keys: readonly string[], lists: Lists): World {
   return editPublication(current, publication, (found) => {
     const have = new Set(found.tables.map((member) => member.oid));
-    const added = samplePublication(named(current, keys).filter((table) => !have.has(table.oid))).tables;
-    return { ...found, tables: [...found.tables, ...added] };
+    const added = samplePublication(named(current, keys).filter((table) => !have.has(table.oid)));
+    return { ...found, tables: [...found.tables, ...withLists(added, lists).tables] };
   });
 }
 
@@ -508,5 +559,9 @@ function rooted(current: World, publication: ObservedPublication): ObservedPubli
       (member) => current.tables.find((table) => table.oid === member.oid)?.partitionRootOid ?? member.oid,
     ),
   );
-  return samplePublication(current.tables.filter((table) => oids.has(table.oid))).tables;
+  const lists = new Map(publication.tables.map((member) => [member.oid, member.columns]));
+  return samplePublication(current.tables.filter((table) => oids.has(table.oid))).tables.map((member) => ({
+    ...member,
+    columns: lists.get(member.oid) ?? null,
+  }));
 }

@@ -4,6 +4,7 @@ import { addPublicationTablesSql, setPublicationOptionsSql } from '../source/pub
 import type { Blocker, Change } from './change.js';
 import { NO_COST } from './cost.js';
 import {
+  columnLists,
   createPublicationChange,
   findPublication,
   isPublished,
@@ -15,6 +16,7 @@ import {
   settingsToMend,
   unpublishedTables,
 } from './publication-check.js';
+import { publishedColumns } from './published-columns.js';
 
 /**
  * The publication of a self-managed source: its owner makes it and keeps it. What it lacks stands in the plan with the
@@ -48,12 +50,13 @@ export function planSelfManagedPublication(input: PublicationInput): Publication
   }
   const make: Change[] = [];
   const blockers: Blocker[] = [];
+  const columns = publishedColumns(input, publication);
   const missing = unpublishedTables(publication, input);
   if (missing.length > 0) {
     const tables = missing.map(({ key }) => key).sort();
     const sql = addPublicationTablesSql(
       name,
-      missing.map(({ table }) => table),
+      missing.map(({ key, table }) => columns.publish(key, table)),
     );
     const missed = tables.filter((key) => input.continuing.has(key));
     const after =
@@ -64,7 +67,14 @@ export function planSelfManagedPublication(input: PublicationInput): Publication
       destructive: false,
       reason: 'the self-managed publication lacks these tables',
       cost: NO_COST,
-      details: { publication: name, tables, sql, self_managed: true, loads: {} },
+      details: {
+        publication: name,
+        tables,
+        sql,
+        self_managed: true,
+        column_lists: columnLists(input, columns, tables),
+        loads: {},
+      },
     });
     blockers.push({
       address,
@@ -73,16 +83,16 @@ export function planSelfManagedPublication(input: PublicationInput): Publication
       hint: `${sql}${after}`,
     });
   }
-  const settings = settingsToMend(publication, input);
+  const settings = settingsToMend(publication, input, columns);
   if (settings !== null) {
     blockers.push({
       address,
       code: 'PUBLICATION_INCOMPLETE',
       message: `publication ${name} does not send all changes (${Object.keys(settings.changes).join(', ')})`,
-      hint: setPublicationOptionsSql(name),
+      hint: setPublicationOptionsSql(name, columns.storedGenerated),
     });
   }
-  blockers.push(...narrowedBlockers(source.name, publication, input));
+  blockers.push(...narrowedBlockers(source.name, publication, input, true));
   const leaving = Object.entries(state?.tables ?? {}).filter(
     ([key, table]) =>
       table.method === 'cdc' && table.enabled && !streamed.has(key) && isMember(publication, key, catalog),

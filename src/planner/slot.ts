@@ -1,11 +1,12 @@
 import type { SourceConfig } from '../config/config.js';
 import { parseLsn } from '../pgoutput/lsn.js';
-import type { ObservedServer, ObservedSlot, ObservedSource } from '../source/catalog-model.js';
+import { type ObservedSlot, type ObservedSource, offersFailover } from '../source/catalog-model.js';
 import { quoteIdentifier, quoteLiteral } from '../source/sql-identifier.js';
 import type { SourceState } from '../state/state.js';
-import type { Blocker, Change } from './change.js';
+import type { Blocker, Change, Notice } from './change.js';
 import { NO_COST } from './cost.js';
 import { type Gap, loadsOf } from './load-order.js';
+import { findBreak, type StreamView } from './stream-break.js';
 
 /** Logical replication with a partition root in its publication came with 13. */
 const OLDEST_VERSION = 130_000;
@@ -18,6 +19,8 @@ export interface SlotInput {
   /** Why the publication forbids going on with the slot that is there; null when it does not. */
   readonly fresh: string | null;
   readonly continuing: ReadonlySet<string>;
+  /** What the destination holds of the stream, and whether some table has to be continued from there. */
+  readonly held: Pick<StreamView, 'stream' | 'history' | 'continues'>;
   readonly generation: (key: string) => number;
 }
 
@@ -33,6 +36,7 @@ export interface SlotPlan {
   /** All continuing tables missed changes. */
   readonly gap: Gap | null;
   readonly blockers: readonly Blocker[];
+  readonly notices: readonly Notice[];
 }
 
 export function planSlot(input: SlotInput): SlotPlan {
@@ -51,7 +55,7 @@ function planKnownSlot(input: SlotInput, address: string): SlotPlan {
   const { source, state, catalog } = input;
   const name = source.cdc.slot;
   const old = state?.slot ?? null;
-  const none: SlotPlan = { drop: [], make: [], end: [], kept: false, gap: null, blockers: [] };
+  const none: SlotPlan = { drop: [], make: [], end: [], kept: false, gap: null, blockers: [], notices: [] };
   if (!input.needed) {
     return old === null
       ? none
@@ -78,28 +82,31 @@ function planKnownSlot(input: SlotInput, address: string): SlotPlan {
       blockers: createBlockers(address, input, observed, old.name),
     };
   }
-  const consented = source.cdc.onSlotLost === 'resync';
-  if (observed === null) {
-    const gap = { cause: `slot ${name} is gone from the server`, consented };
-    return {
-      ...none,
-      make: [createChange(input, gap.cause)],
-      gap,
-      blockers: createBlockers(address, input, null, null),
-    };
+  const { server, slots } = catalog;
+  // That the server is the one that was applied is compareIdentity's to judge.
+  const elsewhere = { system_identifier: null, database: null };
+  const found = findBreak({ ...input.held, slot: old, state: elsewhere, server, slots });
+  if (found?.remedy === 'by_hand') {
+    const blocker =
+      observed !== null && found.code === 'SLOT_OCCUPIED'
+        ? occupied(address, observed, found.cause)
+        : { address, code: found.code, message: found.cause, hint: found.hint };
+    return { ...none, kept: true, blockers: [blocker] };
   }
-  const foreign = foreignSlot(address, observed, catalog.server);
-  if (foreign !== null) return { ...none, kept: true, blockers: [foreign] };
-  const lost = lostReason(observed);
-  const cause = lost ?? input.fresh;
-  if (cause === null) return { ...none, kept: true };
-  const gap = { cause, consented: lost !== null && consented };
+  // What the guard dropped would grow again: only a person may say that it is made anew.
+  const halted = state?.halted == null ? null : `the guard dropped slot ${name}, as it held back too much WAL`;
+  const cause = halted ?? found?.cause ?? input.fresh;
+  if (cause === null) {
+    const notices = observed?.failover === false && offersFailover(server) ? [withoutFailover(address, name)] : [];
+    return { ...none, kept: true, notices };
+  }
+  const gap = { cause, consented: halted === null && found !== null && source.cdc.onSlotLost === 'resync' };
   return {
     ...none,
-    drop: [dropChange(address, name, catalog, cause, !gap.consented)],
+    drop: observed === null ? [] : [dropChange(address, name, catalog, cause, !gap.consented)],
     make: [createChange(input, cause)],
     gap,
-    blockers: createBlockers(address, input, null, name),
+    blockers: createBlockers(address, input, null, observed === null ? null : name),
   };
 }
 
@@ -145,7 +152,12 @@ function createChange(input: SlotInput, reason: string): Change {
     destructive: false,
     reason,
     cost: NO_COST,
-    details: { slot: cdc.slot, publication: cdc.publication, loads: loadsOf(input.continuing, input.generation) },
+    details: {
+      slot: cdc.slot,
+      publication: cdc.publication,
+      failover: offersFailover(input.catalog.server),
+      loads: loadsOf(input.continuing, input.generation),
+    },
   };
 }
 
@@ -171,19 +183,12 @@ function findSlot(catalog: ObservedSource, name: string): ObservedSlot | null {
   return catalog.slots.find((slot) => slot.name === name) ?? null;
 }
 
-function lostReason(slot: ObservedSlot): string | null {
-  if (slot.invalidationReason !== null) return `the server invalidated slot ${slot.name} (${slot.invalidationReason})`;
-  return slot.walStatus === 'lost' ? `the server removed WAL that slot ${slot.name} needs` : null;
-}
-
-function foreignSlot(address: string, slot: ObservedSlot, server: ObservedServer): Blocker | null {
-  const what =
-    slot.plugin !== 'pgoutput'
-      ? `uses the plugin ${slot.plugin ?? 'of a physical slot'}`
-      : slot.database !== server.database
-        ? `belongs to database "${slot.database}"`
-        : null;
-  return what === null ? null : occupied(address, slot, `slot ${slot.name} is not the one that was made: it ${what}`);
+/** Replacing it would cost a load of every table, so that is left to whoever wants it. */
+function withoutFailover(address: string, slot: string): Notice {
+  return {
+    address,
+    message: `slot ${slot} was made without the failover option: a standby that takes over does not have it, and the tables are then loaded anew`,
+  };
 }
 
 function occupied(address: string, slot: ObservedSlot, message: string): Blocker {

@@ -60,7 +60,9 @@ export function planSource(input: SourceInput): SourcePlan {
   const streamed = streamedTables(resolution, known, catalog);
   const continuing = new Set([...streamed.keys()].filter((key) => isStreaming(known.get(key))));
   const streamInScope = scope.stream || [...streamed.keys(), ...streamingKeys(known)].some((key) => scope.covers(key));
-  const publication = planPublication({ source, state, catalog, streamed, continuing, generation });
+  const copied = (key: string) =>
+    (resolution.tables.get(key)?.intent ?? known.get(key))?.columns.map((column) => column.name) ?? [];
+  const publication = planPublication({ source, state, catalog, streamed, continuing, generation, copied });
   const slot = planSlot({
     source,
     state,
@@ -69,6 +71,11 @@ export function planSource(input: SourceInput): SourcePlan {
     fresh: publication.fresh,
     continuing,
     generation,
+    held: {
+      stream: input.observed.destinations[source.destination]?.streams.find((s) => s.source === source.name) ?? null,
+      history: seen.timelineHistory ?? null,
+      continues: [...continuing].some((key) => isLive(known.get(key), input.factsOf(key))),
+    },
   });
   const gapsOf = (key: string): readonly Gap[] => {
     const gaps: Gap[] = [];
@@ -102,26 +109,32 @@ export function planSource(input: SourceInput): SourcePlan {
           ),
         ];
   const stream = streamInScope ? { publication, slot } : null;
+  const changes: readonly Change[] = [
+    ...(stream?.slot.drop ?? []),
+    ...(stream?.publication.drop ?? []),
+    ...settings,
+    ...(stream?.publication.make ?? []),
+    ...(stream?.slot.make ?? []),
+    ...tables.changes,
+    ...tables.removals,
+    ...(stream?.publication.remove ?? []),
+    ...(stream?.slot.end ?? []),
+    ...(stream?.publication.end ?? []),
+  ];
   return {
-    changes: [
-      ...(stream?.slot.drop ?? []),
-      ...(stream?.publication.drop ?? []),
-      ...settings,
-      ...(stream?.publication.make ?? []),
-      ...(stream?.slot.make ?? []),
-      ...tables.changes,
-      ...tables.removals,
-      ...(stream?.publication.remove ?? []),
-      ...(stream?.slot.end ?? []),
-      ...(stream?.publication.end ?? []),
-    ],
+    changes,
     blockers: [
       ...resolution.blockers,
       ...(stream?.publication.blockers ?? []),
       ...(stream?.slot.blockers ?? []),
       ...occupiedTargets(source, resolution, known, input.observed.destinations[source.destination]),
     ],
-    notices: [...resolution.notices, ...(stream?.publication.notices ?? []), ...tables.notices],
+    notices: [
+      ...resolution.notices,
+      ...(stream?.publication.notices ?? []),
+      ...(changes.length === 0 ? [] : (stream?.slot.notices ?? [])),
+      ...tables.notices,
+    ],
     targets: targetsOf(source, config, resolution, known),
   };
 }
@@ -228,6 +241,12 @@ function streamingKeys(known: ReadonlyMap<string, TableState>): readonly string[
 
 function isStreaming(table: TableState | undefined): boolean {
   return table?.enabled === true && table.method === 'cdc';
+}
+
+/** Loaded, and not waiting for another load: the stream has to go on where the destination stands. */
+function isLive(table: TableState | undefined, facts: TableFacts | null): boolean {
+  if (table === undefined || facts === null || facts.loadedGeneration === 0) return false;
+  return facts.loadedGeneration >= table.generation && facts.resnapshotReason === null;
 }
 
 function observedTable(catalog: ObservedSource, key: string): ObservedTable | null {

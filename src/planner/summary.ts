@@ -15,6 +15,7 @@ export function effectOf(action: Action): Effect | null {
       return null;
     case 'add_publication_tables':
     case 'remove_publication_tables':
+    case 'rename_columns':
     case 'add_columns':
     case 'remove_columns':
     case 'change_output':

@@ -76,6 +76,10 @@ export interface ObservedPublication {
   readonly delete: boolean;
   readonly truncate: boolean;
   readonly viaPartitionRoot: boolean;
+  /** 18+: stored generated columns of tables without a column list are sent. */
+  readonly storedGenerated: boolean;
+  /** 15+: schemas of FOR TABLES IN SCHEMA, beside which no column list may stand. */
+  readonly schemas: readonly string[];
   readonly tables: readonly {
     readonly schema: string;
     readonly name: string;
@@ -93,6 +97,12 @@ export interface ObservedSlot {
   readonly database: string | null;
   readonly active: boolean;
   readonly activePid: number | null;
+  /** Gone with the session that made it. */
+  readonly temporary: boolean;
+  /** 14+: decodes prepared transactions when they are prepared; false before. */
+  readonly twoPhase: boolean;
+  /** 17+: standbys may keep a copy of it, so that it outlives a failover; null where the server does not know of that. */
+  readonly failover: boolean | null;
   readonly restartLsn: string | null;
   readonly confirmedFlushLsn: string | null;
   /** reserved, extended, unreserved, lost; null for a slot that reserves nothing. */
@@ -136,6 +146,15 @@ export interface ObservedSource {
   readonly tables: readonly ObservedTable[];
   readonly publications: readonly ObservedPublication[];
   readonly slots: readonly ObservedSlot[];
+}
+
+/**
+ * Whether slots of this server can outlive a failover. One that nobody copies costs nothing, and whether a standby is set
+ * up to do so cannot be seen from here and may change, so slots are made with it wherever it is offered.
+ * @see Postgres docs, "Logical Replication Failover"
+ */
+export function offersFailover(server: Pick<ObservedServer, 'versionNum' | 'inRecovery'>): boolean {
+  return server.versionNum >= 170_000 && !server.inRecovery;
 }
 
 export function qualifiedName(table: { readonly schema: string; readonly name: string }): string {

@@ -28,6 +28,8 @@ export interface ConnectOptions {
   readonly signal: AbortSignal;
   /** Default 0: none. */
   readonly statementTimeoutMs?: number;
+  /** A walsender of the database: it takes replication commands, and SQL only in the simple protocol (query() is not for it). */
+  readonly replication?: boolean;
   /** Brings a connected stream to speak over, instead of a socket to host and port. Called again for each cancel request. */
   readonly openStream?: (signal: AbortSignal) => Duplex | Promise<Duplex>;
   /** Default: Node's timer. */
@@ -169,7 +171,8 @@ class Session implements SourceConnection {
     sleep: NonNullable<ConnectOptions['sleep']>,
     connecting: AbortSignal,
   ): Promise<Session> {
-    const client = new pg.Client({
+    const settings: pg.ClientConfig & { replication?: 'database' } = {
+      ...(options.replication === true ? { replication: 'database' } : {}),
       host: target.host,
       port: target.port,
       user: target.user,
@@ -180,7 +183,8 @@ class Session implements SourceConnection {
       ssl: false, // the stream is encrypted already where it should be
       sslnegotiation: 'postgres',
       stream: () => stream,
-    });
+    };
+    const client = new pg.Client(settings);
     const session = new Session(client, place, streamTarget, stream, sleep, options.signal);
     const hangUp = () => stream.destroy();
     connecting.addEventListener('abort', hangUp);

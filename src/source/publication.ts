@@ -121,11 +121,10 @@ export async function readPublications(
 
 interface PublicationRow extends Omit<ObservedPublication, 'tables'> {
   readonly members: readonly PublicationMember[];
-  readonly schemas: readonly string[];
 }
 
 function observe(row: PublicationRow, relations: readonly Relation[], forest: PartitionForest): ObservedPublication {
-  const { members, schemas, ...publication } = row;
+  const { members: _members, ...publication } = row;
   return { ...publication, tables: publishedTables(row, relations, forest) };
 }
 
@@ -144,6 +143,7 @@ function publicationSql(versionNum: number, only: string | null): string {
       pg_catalog.pg_has_role(p.pubowner, 'usage') as "ownedByCurrentUser",
       p.puballtables as "allTables", p.pubinsert as "insert", p.pubupdate as "update", p.pubdelete as "delete",
       p.pubtruncate as "truncate", p.pubviaroot as "viaPartitionRoot",
+      ${versionNum >= 180_000 ? "p.pubgencols = 's'" : 'false'} as "storedGenerated",
       ${has15 ? schemas : "'{}'::text[]"} as "schemas",
       coalesce((
         select pg_catalog.json_agg(pg_catalog.json_build_object('oid', r.prrelid::int8,

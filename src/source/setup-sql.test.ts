@@ -11,6 +11,7 @@ const table: TableConfig = {
   lookbackMs: 0,
   primaryKey: null,
   onAddColumns: 'forward_only',
+  onPartitionChange: 'resync',
   types: {},
   onRemove: 'retire',
   enabled: true,
@@ -69,6 +70,7 @@ const config: Config = {
   },
   destinations: {},
   sources: { shop: source },
+  alerts: [],
   moved: [],
 };
 

@@ -1,7 +1,14 @@
 import type { Config, SourceConfig } from '../config/config.js';
 import { entryOf, formatTableKey } from '../config/table-key.js';
 import type { ObservedPublication, ObservedSource } from './catalog-model.js';
-import { addPublicationTablesSql, createPublicationSql, setPublicationOptionsSql } from './publication-sql.js';
+import { columnList, isSentBy, needsStoredGenerated, selectedColumns } from './column-list.js';
+import {
+  addPublicationTablesSql,
+  createPublicationSql,
+  type PublishedTable,
+  relistPublicationTablesSql,
+  setPublicationOptionsSql,
+} from './publication-sql.js';
 import { quoteIdentifier, quoteQualified } from './sql-identifier.js';
 
 interface TableName {
@@ -29,7 +36,7 @@ export function setupSql(
     ...walSection(catalog, tables.cdc.length > 0),
     ...(tables.cdc.length > 0 ? roleSection(role, catalog) : []),
     grantSection(role, tables.all),
-    ...(tables.cdc.length > 0 ? publicationSection(source, tables.cdc, catalog) : []),
+    ...(tables.cdc.length > 0 ? publicationSection(source, publishedTables(source, tables.cdc, catalog), catalog) : []),
   ];
   return `${sections.map((lines) => lines.join('\n')).join('\n\n')}\n`;
 }
@@ -103,21 +110,71 @@ function grantSection(role: string, tables: readonly TableName[]): string[] {
   ];
 }
 
-function publicationSection(
+interface Published {
+  readonly tables: readonly PublishedTable[];
+  /** Stored generated columns are wanted. */
+  readonly storedGenerated: boolean;
+}
+
+/** With the column list that the settings ask for, where the database could be asked and has such lists. */
+function publishedTables(
   source: SourceConfig,
   tables: readonly TableName[],
   catalog: ObservedSource | null,
-): string[][] {
+): Published {
+  if (catalog === null) return { tables, storedGenerated: false };
+  const { versionNum } = catalog.server;
+  // What is not sent yet is asked for here, as a managed publication would.
+  const cdc = { ...source.cdc, management: 'managed' as const };
+  const entries = tables.map(({ schema, name }) => {
+    const table = catalog.tables.find((candidate) => candidate.schema === schema && candidate.name === name);
+    const entry = entryOf(source, schema, name);
+    if (table === undefined || entry === null) return { schema, name, publishable: null };
+    const { columns } = selectedColumns(entry.table, table, table.primaryKey, isSentBy(catalog, cdc, table));
+    const below = new Set(table.partitionOids);
+    const leaves = catalog.tables.filter(({ oid, kind }) => below.has(oid) && kind !== 'p');
+    return { schema, name, publishable: { table, leaves, copied: columns.map((column) => column.name) } };
+  });
+  const storedGenerated = needsStoredGenerated(
+    entries.flatMap(({ publishable }) => publishable ?? []),
+    versionNum,
+  );
+  return {
+    storedGenerated,
+    tables: entries.map(({ schema, name, publishable }) => ({
+      schema,
+      name,
+      list: publishable === null ? null : columnList(publishable, versionNum, storedGenerated),
+    })),
+  };
+}
+
+function publicationSection(source: SourceConfig, wanted: Published, catalog: ObservedSource | null): string[][] {
+  const { tables, storedGenerated } = wanted;
   const name = source.cdc.publication;
   const existing = catalog?.publications.find((publication) => publication.name === name);
   if (existing === undefined) {
-    return [['-- The publication: which changes Postgres sends.', createPublicationSql(name, tables)]];
+    return [['-- The publication: which changes Postgres sends.', createPublicationSql(name, tables, storedGenerated)]];
   }
-  const published = new Set(existing.tables.map(keyOf));
-  const missing = existing.allTables ? [] : tables.filter((table) => !published.has(keyOf(table)));
+  const members = new Map(existing.tables.map((member) => [keyOf(member), member]));
+  const listable = !existing.allTables && existing.schemas.length === 0;
+  const missing = existing.allTables ? [] : tables.filter((table) => !members.has(keyOf(table)));
+  const lacking = tables.filter((table) => {
+    const sent = members.get(keyOf(table))?.columns ?? null;
+    return sent !== null && (table.list == null || table.list.some((column) => !sent.includes(column)));
+  });
+  const options = !isComplete(existing) || (storedGenerated && !existing.storedGenerated);
   const statements = [
-    ...(isComplete(existing) ? [] : [setPublicationOptionsSql(name)]),
-    ...(missing.length === 0 ? [] : [addPublicationTablesSql(name, missing)]),
+    ...(options ? [setPublicationOptionsSql(name, storedGenerated || existing.storedGenerated)] : []),
+    ...(missing.length === 0
+      ? []
+      : [
+          addPublicationTablesSql(
+            name,
+            missing.map((table) => (listable ? table : { ...table, list: null })),
+          ),
+        ]),
+    ...(lacking.length === 0 ? [] : [relistPublicationTablesSql(name, lacking)]),
   ];
   if (statements.length === 0) return [[`-- The publication ${comment(name)} is there and complete.`]];
   return [[`-- The publication ${comment(name)} is there and lacks this.`, ...statements]];

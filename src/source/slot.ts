@@ -20,11 +20,17 @@ const UNDEFINED_FILE = '58P01';
 /**
  * Makes a logical slot for pgoutput. Waits for transactions that are open at this moment; an abort ends the wait and
  * leaves no slot.
+ * @param failover standbys may keep a copy of it (17+; offersFailover of catalog-model.ts)
  * @returns the position from which the slot decodes
  * @throws SluiceError SLOT_OCCUPIED, SERVER_UNSUITABLE, PRIVILEGE_MISSING
  */
-export async function createSlot(connection: SourceConnection, name: string, signal: AbortSignal): Promise<Lsn> {
-  const sql = 'select lsn::text from pg_catalog.pg_create_logical_replication_slot($1, $2)';
+export async function createSlot(
+  connection: SourceConnection,
+  name: string,
+  signal: AbortSignal,
+  failover = false,
+): Promise<Lsn> {
+  const sql = `select lsn::text from pg_catalog.pg_create_logical_replication_slot($1, $2${failover ? ', failover => true' : ''})`;
   const [row] = await connection.query<{ lsn: string }>(sql, [name, 'pgoutput'], signal).catch((error: unknown) => {
     switch (sqlState(error)) {
       case DUPLICATE_OBJECT:
@@ -182,7 +188,8 @@ export async function readSlots(connection: SourceConnection, signal: AbortSigna
 function slotSql(versionNum: number): string {
   return `
     select s.slot_name::text as "name", s.plugin::text as "plugin", s.database::text as "database",
-      s.active as "active", s.active_pid as "activePid",
+      s.active as "active", s.active_pid as "activePid", s.temporary as "temporary",
+      ${versionNum >= 140_000 ? 's.two_phase' : 'false'} as "twoPhase", ${versionNum >= 170_000 ? 's.failover' : 'null::boolean'} as "failover",
       s.restart_lsn::text as "restartLsn", s.confirmed_flush_lsn::text as "confirmedFlushLsn",
       s.wal_status as "walStatus", s.safe_wal_size::float8 as "safeWalSizeBytes",
       pg_catalog.pg_wal_lsn_diff(w.lsn, s.restart_lsn)::float8 as "retainedWalBytes",
@@ -212,6 +219,29 @@ export function currentLsnSql(which: 'insert' | 'flush'): string {
 export async function currentWalFlushLsn(connection: SourceConnection, signal: AbortSignal): Promise<Lsn> {
   const [row] = await connection.query<{ lsn: string }>(`select (${currentLsnSql('flush')})::text as lsn`, [], signal);
   return parseLsn(required(row).lsn);
+}
+
+/** The same together with `pg_current_snapshot()`. */
+export async function currentWalAndSnapshot(
+  connection: SourceConnection,
+  signal: AbortSignal,
+): Promise<{ readonly flushed: Lsn; readonly snapshot: string }> {
+  const [row] = await connection.query<{ lsn: string; snapshot: string }>(
+    `select (${currentLsnSql('flush')})::text as lsn, pg_catalog.pg_current_snapshot()::text as snapshot`,
+    [],
+    signal,
+  );
+  return { flushed: parseLsn(required(row).lsn), snapshot: required(row).snapshot };
+}
+
+/** `pg_current_snapshot()`: what a transaction that began now would see. */
+export async function currentSnapshot(connection: SourceConnection, signal: AbortSignal): Promise<string> {
+  const [row] = await connection.query<{ snapshot: string }>(
+    'select pg_catalog.pg_current_snapshot()::text as snapshot',
+    [],
+    signal,
+  );
+  return required(row).snapshot;
 }
 
 function required<Row>(row: Row | undefined): Row {

@@ -7,6 +7,7 @@ import {
   newSource,
   raiseGeneration,
   setPaused,
+  withHalt,
   withIdentity,
   withoutSource,
   withoutTable,
@@ -27,6 +28,8 @@ const identity = {
   management: 'self_managed',
 } as const;
 
+const HALT = { code: 'WAL_LAG_CRITICAL', message: 'too much', at: '2026-03-02T12:00:00.000Z' } as const;
+
 test('an empty state has no sources and was never written', () => {
   expect(emptyState('l')).toEqual({ format_version: 1, lineage: 'l', serial: 0, sources: {} });
 });
@@ -37,7 +40,15 @@ test.each<{ name: string; edit: (state: StateDocument) => StateDocument; expecte
     edit: (state) => withSource(state, 'new', newSource(identity)),
     expected: {
       shop: sampleSource(),
-      new: { ...identity, publication: null, publication_tables: [], slot: null, pending_slot: null, tables: {} },
+      new: {
+        ...identity,
+        publication: null,
+        publication_tables: [],
+        slot: null,
+        pending_slot: null,
+        halted: null,
+        tables: {},
+      },
     },
   },
   { name: 'withoutSource', edit: (state) => withoutSource(state, 'shop'), expected: {} },
@@ -110,6 +121,16 @@ test.each<{ name: string; edit: (state: StateDocument) => StateDocument; expecte
     name: 'withSlot',
     edit: (state) => withSlot(state, 'shop', null),
     expected: { shop: sampleSource({ slot: null }) },
+  },
+  {
+    name: 'withHalt',
+    edit: (state) => withHalt(state, 'shop', HALT),
+    expected: { shop: sampleSource({ halted: HALT }) },
+  },
+  {
+    name: 'withSlot ends a halt',
+    edit: (state) => withSlot(withHalt(state, 'shop', HALT), 'shop', { name: 's', created_lsn: '0/9' }),
+    expected: { shop: sampleSource({ slot: { name: 's', created_lsn: '0/9' } }) },
   },
   {
     name: 'withPublication sorts and keeps each table once',

@@ -1,4 +1,4 @@
-import type { SourceState, StateDocument, TableState } from './state.js';
+import type { Halt, SourceState, StateDocument, TableState } from './state.js';
 
 /**
  * Whole intents on the state document. Each returns a new document and leaves the old one alone; none touches `serial`,
@@ -18,7 +18,15 @@ export type SourceIdentity = Pick<
 
 /** A source of which nothing has been made yet. */
 export function newSource(identity: SourceIdentity): SourceState {
-  return { ...identity, publication: null, publication_tables: [], slot: null, pending_slot: null, tables: {} };
+  return {
+    ...identity,
+    publication: null,
+    publication_tables: [],
+    slot: null,
+    pending_slot: null,
+    halted: null,
+    tables: {},
+  };
 }
 
 export function withSource(state: StateDocument, name: string, source: SourceState): StateDocument {
@@ -95,9 +103,14 @@ export function setPaused(state: StateDocument, source: string, table: string, p
   return editTable(state, source, table, { paused });
 }
 
-/** Records the slot that is there, or null; none is about to be made any more. */
+/** Records the slot that is there, or null; none is about to be made any more, and a halt of the one before has ended. */
 export function withSlot(state: StateDocument, source: string, slot: SourceState['slot']): StateDocument {
-  return editSource(state, source, (current) => ({ ...current, slot, pending_slot: null }));
+  return editSource(state, source, (current) => ({ ...current, slot, pending_slot: null, halted: null }));
+}
+
+/** Records that the guard dropped the slot. */
+export function withHalt(state: StateDocument, source: string, halted: Halt): StateDocument {
+  return editSource(state, source, (current) => ({ ...current, halted }));
 }
 
 /** Records that a slot is about to be made; the one before it, if any, is gone. Null: it was not made after all. */

@@ -195,3 +195,59 @@ describe('withLock', () => {
     expect(await lock.status()).toBeNull();
   });
 });
+
+describe('who waits says so', () => {
+  const wanted = () => join(folder, 'state.json.lock.wanted');
+
+  test('while it waits, and the note goes with it', async () => {
+    await putLock(holder());
+    const seen: boolean[] = [];
+    const base = deps();
+    const holding = openStateLock(statePath(), deps({ pid: 8 }));
+    const clock = {
+      ...base.clock,
+      sleep: async (ms: number) => {
+        seen.push(await holding.wanted());
+        now += ms;
+      },
+    };
+    expect(await holding.wanted()).toBe(false);
+    await expect(openStateLock(statePath(), { ...base, clock }).acquire(300, signal)).rejects.toMatchObject({
+      code: 'STATE_LOCKED',
+    });
+    expect(seen).toEqual([true, true, true]);
+    expect(await holding.wanted()).toBe(false);
+    expect(await readdir(folder)).toEqual(['state.json.lock']);
+  });
+
+  test('but not when it does not wait', async () => {
+    await putLock(holder());
+    await expect(openStateLock(statePath(), deps()).acquire(0, signal)).rejects.toMatchObject({ code: 'STATE_LOCKED' });
+    expect(await readdir(folder)).toEqual(['state.json.lock']);
+  });
+
+  test.each<{ name: string; note: Partial<LockHolder>; stale: boolean }>([
+    {
+      name: 'of a living process counts',
+      note: { pid: 8, acquired_at: new Date(999_000).toISOString() },
+      stale: false,
+    },
+    { name: 'of a dead process is removed', note: { pid: 99 }, stale: true },
+    {
+      name: 'of another host counts for a while',
+      note: { host: 'there', acquired_at: new Date(999_000).toISOString() },
+      stale: false,
+    },
+    { name: 'of another host is removed when it is old', note: { host: 'there' }, stale: true },
+  ])('a note $name', async ({ note, stale }) => {
+    await writeFile(wanted(), JSON.stringify(holder(note)));
+    expect(await openStateLock(statePath(), deps()).wanted()).toBe(!stale);
+    expect(await readdir(folder)).toEqual(stale ? [] : ['state.json.lock.wanted']);
+  });
+
+  test('a note that is just being written is no note yet', async () => {
+    await writeFile(wanted(), '{"host":');
+    expect(await openStateLock(statePath(), deps()).wanted()).toBe(false);
+    expect(await readdir(folder)).toEqual(['state.json.lock.wanted']);
+  });
+});

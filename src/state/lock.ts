@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { SluiceError } from '../error/sluice-error.js';
 import type { Clock } from '../executor/engine.js';
 import { isDead, type LockContent, type LockHolder, readLock, removeLock, tryLock } from './lock-file.js';
+import { isWanted, sayWanted, wantedPath } from './lock-wanted.js';
 import type { ProcessTable } from './process-table.js';
 
 /** How often a waiting process looks whether the lock is free; a look is one failed link and one small read. */
@@ -36,10 +37,13 @@ export interface StateLock {
   /** The lock file. */
   readonly path: string;
   /**
-   * Takes the lock, at once where it is free or its holder is dead, else waits up to `waitMs`.
+   * Takes the lock, at once where it is free or its holder is dead, else waits up to `waitMs`; a holder that can end
+   * early learns of it by {@link wanted}.
    * @throws SluiceError STATE_LOCKED naming holder and age; the signal's reason when it aborts
    */
   acquire(waitMs: number, signal: AbortSignal): Promise<HeldLock>;
+  /** Whether some living process waits for it. */
+  wanted(): Promise<boolean>;
   /** Who holds it; null when it is free. A file that cannot be read as a lock is reported as held by "unknown". */
   status(): Promise<LockStatus | null>;
   /**
@@ -62,16 +66,25 @@ export function openStateLock(statePath: string, deps: LockDeps): StateLock {
     path,
     status,
 
+    wanted: () => isWanted(wantedPath(path), deps),
+
     async acquire(waitMs, signal) {
       const deadline = deps.clock.monotonicMs() + waitMs;
-      for (;;) {
-        signal.throwIfAborted();
-        const me = holderOf(deps);
-        const inTheWay = await tryLock(path, me, deps.processes);
-        if (inTheWay === null) return { holder: me, release: () => releaseOwn(path, me) };
-        const remaining = deadline - deps.clock.monotonicMs();
-        if (remaining <= 0) throw lockedError(path, statusOf(inTheWay, deps));
-        await deps.clock.sleep(Math.min(POLL_MS, remaining), signal);
+      let waiting: LockHolder | null = null;
+      try {
+        for (;;) {
+          signal.throwIfAborted();
+          const me = holderOf(deps);
+          const inTheWay = await tryLock(path, me, deps.processes);
+          if (inTheWay === null) return { holder: me, release: () => releaseOwn(path, me) };
+          const remaining = deadline - deps.clock.monotonicMs();
+          if (remaining <= 0) throw lockedError(path, statusOf(inTheWay, deps));
+          waiting ??= me;
+          await sayWanted(wantedPath(path), waiting);
+          await deps.clock.sleep(Math.min(POLL_MS, remaining), signal);
+        }
+      } finally {
+        if (waiting !== null) await releaseOwn(wantedPath(path), waiting);
       }
     },
 

@@ -13,6 +13,7 @@ export function sampleTable(fields: Partial<TableState> = {}): TableState {
     lookback_ms: 0,
     schedule: { kind: 'every', everyMs: 300_000 },
     on_remove: 'retire',
+    on_partition_change: 'resync',
     target: { schema: 'public', name: 'users' },
     metadata_prefix: '_ph_',
     enabled: true,
@@ -20,6 +21,7 @@ export function sampleTable(fields: Partial<TableState> = {}): TableState {
     generation: 1,
     generation_reason: 'first load',
     published_in_generation: null,
+    backfill: null,
     ...fields,
   };
 }
@@ -36,6 +38,7 @@ export function sampleSource(fields: Partial<SourceState> = {}): SourceState {
     publication_tables: ['public.users'],
     slot: { name: 'sluice_shop', created_lsn: '0/1000' },
     pending_slot: null,
+    halted: null,
     tables: { 'public.users': sampleTable() },
     ...fields,
   };

@@ -11,7 +11,7 @@ export type StateCheck =
 /**
  * Builds the document from parsed JSON, field by field. Strict: a missing, wrong or unknown field is a problem, since
  * rewriting a document of which a part was not understood would lose that part. Every change of shape raises
- * `format_version`.
+ * `format_version`, save a new field that may be null: documents from before it are read as if it were.
  */
 export function checkState(raw: unknown): StateCheck {
   const problems: string[] = [];
@@ -44,6 +44,11 @@ function sourceState(reader: Reader): SourceState {
       name: slot.text('name'),
       wal_lsn: slot.text('wal_lsn'),
     })),
+    halted: reader.laterOrNull('halted', (halt) => ({
+      code: halt.oneOf('code', ['WAL_LAG_CRITICAL']),
+      message: halt.text('message'),
+      at: halt.text('at'),
+    })),
     tables: reader.map('tables', tableState),
   };
 }
@@ -60,6 +65,10 @@ function tableState(reader: Reader): TableState {
     lookback_ms: reader.number('lookback_ms'),
     schedule: reader.object('schedule', scheduleState),
     on_remove: reader.oneOf('on_remove', ['retire', 'keep', 'drop']),
+    // Documents from before partitions were watched lack it.
+    on_partition_change: reader.has('on_partition_change')
+      ? reader.oneOf('on_partition_change', ['resync', 'warn'])
+      : 'resync',
     target: reader.object('target', (target) => ({ schema: target.text('schema'), name: target.text('name') })),
     metadata_prefix: reader.text('metadata_prefix'),
     enabled: reader.flag('enabled'),
@@ -67,6 +76,10 @@ function tableState(reader: Reader): TableState {
     generation: reader.count('generation'),
     generation_reason: reader.text('generation_reason'),
     published_in_generation: reader.countOrNull('published_in_generation'),
+    backfill: reader.objectOrNull('backfill', (backfill) => ({
+      id: backfill.count('id'),
+      columns: backfill.texts('columns'),
+    })),
   };
 }
 
@@ -98,6 +111,10 @@ class Reader {
     const isObject = typeof raw === 'object' && raw !== null && !Array.isArray(raw);
     if (!isObject) problems.push(`${path === '' ? 'the document' : path} is not an object`);
     this.#fields = new Map(isObject ? Object.entries(raw) : []);
+  }
+
+  has(key: string): boolean {
+    return this.#fields.has(key);
   }
 
   text(key: string): string {
@@ -146,8 +163,14 @@ class Reader {
     return this.#nested(this.#take(key), key, read);
   }
 
+  /** A document that an earlier version wrote does not have every key; what it lacks is null. */
   objectOrNull<Value>(key: string, read: (reader: Reader) => Value): Value | null {
-    return this.#fields.get(key) === null ? this.#nothing(key) : this.object(key, read);
+    return (this.#fields.get(key) ?? null) === null ? this.#nothing(key) : this.object(key, read);
+  }
+
+  /** A field that came later than the format: null where it is missing. */
+  laterOrNull<Value>(key: string, read: (reader: Reader) => Value): Value | null {
+    return this.#fields.has(key) ? this.objectOrNull(key, read) : null;
   }
 
   list<Value>(key: string, read: (reader: Reader) => Value): Value[] {

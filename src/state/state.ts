@@ -1,4 +1,4 @@
-import type { Deletes, Method, OnRemove, Output, Schedule } from '../config/config.js';
+import type { Deletes, Method, OnPartitionChange, OnRemove, Output, Schedule } from '../config/config.js';
 
 /**
  * The state document: what was applied, never what was read. Cursors, LSNs and run history are the destination's (law 2);
@@ -37,8 +37,20 @@ export interface SourceState {
    * before it is somebody else's. Null at all other times.
    */
   readonly pending_slot: { readonly name: string; readonly wal_lsn: string } | null;
+  /**
+   * The guard dropped the slot, as it held back too much WAL: nothing is synced until a person has applied. Written by
+   * the guard, cleared when a new slot is recorded or none is needed any more. Null at all other times.
+   */
+  readonly halted: Halt | null;
   /** By `schema.table` of the source. */
   readonly tables: Readonly<Record<string, TableState>>;
+}
+
+/** Why a source does not sync any more, whatever its schedule says. */
+export interface Halt {
+  readonly code: 'WAL_LAG_CRITICAL';
+  readonly message: string;
+  readonly at: string;
 }
 
 export interface ColumnState {
@@ -63,6 +75,7 @@ export interface TableState {
   readonly lookback_ms: number;
   readonly schedule: Schedule;
   readonly on_remove: OnRemove;
+  readonly on_partition_change: OnPartitionChange;
   /** Schema and name in the destination. */
   readonly target: { readonly schema: string; readonly name: string };
   readonly metadata_prefix: string;
@@ -80,4 +93,9 @@ export interface TableState {
    * resync does not lift that. Null where the slot came after the table was published.
    */
   readonly published_in_generation: number | null;
+  /**
+   * Columns that were added with `on_add_columns: backfill` and are to be filled in the rows that are there. Due while the
+   * destination records a lower id; a load of the whole table makes it needless. Null where none was asked for.
+   */
+  readonly backfill: { readonly id: number; readonly columns: readonly string[] } | null;
 }

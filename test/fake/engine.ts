@@ -1,12 +1,16 @@
 import type { Config, Schedule, SourceConfig, TableEntry } from '../../src/config/config.js';
+import type { PlainError } from '../../src/error/sluice-error.js';
 import type {
   ChangeResult,
   Engine,
   EngineDeps,
   Host,
+  SourceRun,
   StatusReport,
   SyncReport,
   SyncRequest,
+  VerifyReport,
+  VerifyRequest,
 } from '../../src/executor/engine.js';
 import type { Finding } from '../../src/guard/finding.js';
 import type { Change, Plan } from '../../src/planner/change.js';
@@ -37,6 +41,7 @@ export function fakeConfig(
     sources: Object.fromEntries(
       Object.entries(sources).map(([name, schedules]) => [name, fakeSource(name, schedules)]),
     ),
+    alerts: [],
     moved: [],
     ...patch,
   };
@@ -77,6 +82,7 @@ function fakeSource(name: string, schedules: readonly Schedule[]): SourceConfig 
           lookbackMs: 0,
           primaryKey: null,
           onAddColumns: 'forward_only',
+          onPartitionChange: 'resync',
           types: {},
           onRemove: 'retire',
           enabled: true,
@@ -94,7 +100,7 @@ export function fakeChange(patch: { readonly destructive?: boolean; readonly add
     destructive: patch.destructive ?? false,
     reason: 'cdc tables need it',
     cost: { rows: null, bytes: null, seconds: null, basis: 'none' },
-    details: { slot: 'sluice_shop', publication: 'sluice_pub_shop', loads: {} },
+    details: { slot: 'sluice_shop', publication: 'sluice_pub_shop', failover: false, loads: {} },
   };
 }
 
@@ -127,8 +133,13 @@ export interface FakeAnswers {
   readonly plan?: (call: number) => Promise<Plan> | Plan;
   readonly apply?: (plan: Plan, deps: EngineDeps) => Promise<readonly ChangeResult[]> | readonly ChangeResult[];
   readonly sync?: (request: SyncRequest, signal: AbortSignal, deps: EngineDeps) => Promise<SyncReport> | SyncReport;
+  readonly follow?: (source: string, signal: AbortSignal, deps: EngineDeps) => Promise<SourceRun> | SourceRun;
   readonly status?: () => Promise<StatusReport> | StatusReport;
   readonly doctor?: () => readonly Finding[];
+  readonly verify?: (request: VerifyRequest) => VerifyReport;
+  /** Called when the guard starts. */
+  readonly guard?: (everyMs: number) => void;
+  readonly halts?: () => ReadonlyMap<string, PlainError>;
 }
 
 /** An engine that does nothing, notes its calls and answers as it was told. */
@@ -170,6 +181,32 @@ export class FakeEngine implements Engine {
     return (await this.answers.sync?.(request, signal, this.deps)) ?? { sources: [], ok: true };
   }
 
+  async verify(request: VerifyRequest): Promise<VerifyReport> {
+    const sample = request.samplePercent === null ? '' : ` ${request.samplePercent}% ${request.seed ?? '-'}`;
+    this.calls.push(`verify ${request.address ?? 'all'} limit ${request.limit}${sample}`);
+    return this.answers.verify?.(request) ?? { tables: [], ok: true };
+  }
+
+  /** Unless told otherwise it follows, quietly, until the signal aborts. */
+  async follow(source: string, signal: AbortSignal): Promise<SourceRun> {
+    this.calls.push(`follow ${source}`);
+    const answer = await this.answers.follow?.(source, signal, this.deps);
+    if (answer !== undefined) return answer;
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    return {
+      source,
+      transactions: 0,
+      changes: 0,
+      confirmedLsn: null,
+      durationMs: 0,
+      error: null,
+      lag: null,
+      tables: [],
+      drift: [],
+      newColumns: [],
+    };
+  }
+
   async status(): Promise<StatusReport> {
     this.calls.push('status');
     return (await this.answers.status?.()) ?? EMPTY_STATUS;
@@ -196,6 +233,23 @@ export class FakeEngine implements Engine {
   ): Promise<{ columns: { name: string; type: string }[]; rows: (string | null)[][] }> {
     this.calls.push(`query ${destination ?? '-'} ${sql}`);
     return { columns: [{ name: 'n', type: 'BIGINT' }], rows: [['42'], [null]] };
+  }
+
+  /** Looks at nothing; the guard's own tests have a server. */
+  async guard({ everyMs }: { readonly everyMs: number }, signal: AbortSignal): Promise<void> {
+    this.answers.guard?.(everyMs);
+    if (signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+  }
+
+  async halts(): Promise<ReadonlyMap<string, PlainError>> {
+    return this.answers.halts?.() ?? new Map();
+  }
+
+  alertErrored(source: string, error: PlainError): void {
+    this.calls.push(`alertErrored ${source} ${error.code}`);
   }
 
   async close(): Promise<void> {

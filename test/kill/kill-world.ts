@@ -28,11 +28,15 @@ export class KillWorld {
     this.#steps = fc.sample(STEP, { seed, numRuns: 50_000 })[Symbol.iterator]();
   }
 
+  /** @param settings of the source: its `cdc:`, over its names, and its `snapshot:` */
   static async create(
     postgres: TestPostgres,
     database: string,
     seed: number,
-    snapshot: Readonly<Record<string, unknown>> = {},
+    settings: {
+      readonly cdc?: Readonly<Record<string, unknown>>;
+      readonly snapshot?: Readonly<Record<string, unknown>>;
+    } = {},
   ): Promise<KillWorld> {
     await postgres.createDatabase(database);
     await postgres.query(
@@ -54,8 +58,8 @@ export class KillWorld {
       postgres,
       database,
       tables: Object.fromEntries(FIRST_TABLES.map((table) => [table.key, table.settings])),
-      cdc: { slot: database, publication: database },
-      snapshot,
+      cdc: { slot: database, publication: database, ...settings.cdc },
+      snapshot: settings.snapshot ?? {},
     });
     const sessions = await Promise.all([0, 1].map(() => WorkSession.open(postgres, database)));
     return new KillWorld(fixture, sessions, seed);

@@ -34,7 +34,9 @@ describe.each(MAJORS)('snapshots of Postgres $major with parallel: 4', ({ major,
   test(
     `are exact while others write, with ${sessions} sessions, and after a kill`,
     async () => {
-      const world = await KillWorld.create(postgres, 'parallel', SEED, { parallel: 4, save_every: '100ms' });
+      const world = await KillWorld.create(postgres, 'parallel', SEED, {
+        snapshot: { parallel: 4, save_every: '100ms' },
+      });
       try {
         await runToEnd(world.fixture, ['apply', '--yes']);
         world.startWriting(false);

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
 import type { SyncReport } from '../../src/executor/engine.js';
 import { describeFailures, EngineFixture, lsnValue, SOURCE } from '../engine-fixture.js';
 import type { TestPostgres } from '../postgres/server.js';
 import { readDestination, readSource, takeLog } from './observation.js';
 import { ALL_TABLES, FIRST_TABLES, isCdc, LATE_TABLES, logSql, type OracleTable } from './oracle-table.js';
 import { TableModel } from './table-model.js';
-import { changeStatements, SESSIONS, type Step, WorkSession } from './workload.js';
+import { changeStatements, SESSIONS, STEP, type Step, WorkSession } from './workload.js';
 
 /** Keys that every table holds before Sluice sees it. */
 const FIRST_KEYS = 6;
@@ -27,6 +28,19 @@ export class OracleRun {
     this.#fixture = fixture;
     this.#sessions = sessions;
     for (const table of ALL_TABLES) this.#models.set(table.name, new TableModel(table));
+  }
+
+  /** One list of steps a seed, not shrunk: what a run finds depends on timing too. */
+  static async playSeed(postgres: TestPostgres, database: string, seed: number): Promise<void> {
+    const [steps = []] = fc.sample(fc.array(STEP, { minLength: 60, maxLength: 140, size: 'max' }), {
+      seed,
+      numRuns: 1,
+    });
+    try {
+      await OracleRun.play(postgres, database, steps);
+    } catch (error) {
+      throw new Error(`SLUICE_SEED=${seed} on Postgres ${postgres.major}: ${String(error)}`, { cause: error });
+    }
   }
 
   static async play(postgres: TestPostgres, database: string, steps: readonly Step[]): Promise<void> {

@@ -1,9 +1,7 @@
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { hasPostgres, type PostgresMajor } from '../postgres/binaries.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 import { OracleRun } from './oracle-run.js';
-import { STEP } from './workload.js';
 
 /**
  * Random work in Postgres, random syncs, and Postgres itself as the judge of what has arrived.
@@ -35,14 +33,7 @@ describe.each(MAJORS)('random work on Postgres %i', (major) => {
       for (let seed = FIRST_SEED; runs === 0 || performance.now() < end; seed += 1) {
         runs += 1;
         process.stdout.write(`oracle on Postgres ${major}: SLUICE_SEED=${seed}\n`);
-        // One list of steps a seed, not shrunk: what a run finds depends on timing too.
-        const [steps = []] = fc.sample(fc.array(STEP, { minLength: 60, maxLength: 140, size: 'max' }), {
-          seed,
-          numRuns: 1,
-        });
-        await OracleRun.play(postgres, `oracle_${runs}`, steps).catch((error: unknown) => {
-          throw new Error(`SLUICE_SEED=${seed} on Postgres ${major}: ${String(error)}`, { cause: error });
-        });
+        await OracleRun.playSeed(postgres, `oracle_${runs}`, seed);
       }
     },
     SECONDS * 1000 + PATIENCE_MS,

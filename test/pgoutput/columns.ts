@@ -1,4 +1,5 @@
 import type { LogicalType } from '../../src/batch/logical-type.js';
+import type { RelationTarget } from '../../src/pgoutput/relation-cache.js';
 import type { ObservedColumn, ObservedType } from '../../src/source/catalog-model.js';
 import type { DecodedColumn } from '../../src/source/copy-decoder.js';
 import { OID } from '../../src/source/type-oid.js';
@@ -51,3 +52,13 @@ export function numericTypmod(precision: number, scale: number): number {
 
 /** The oid of an array type that tests use where only the element matters. */
 export const ARRAY_OID = 1007;
+
+/** Of a table that has always had these columns under these names. */
+export function unchangedShape(
+  columns: readonly { readonly name: string }[],
+): Pick<RelationTarget, 'attnums' | 'known'> {
+  return {
+    attnums: columns.map((_, index) => index + 1),
+    known: columns.map(({ name }, index) => ({ attnum: index + 1, names: [name] })),
+  };
+}

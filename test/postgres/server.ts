@@ -51,6 +51,13 @@ export interface TestPostgres {
   stop(mode?: StopMode): Promise<void>;
   /** The same data on the same port. */
   restart(mode?: StopMode): Promise<void>;
+  /** Restarts, with a copy of the data made in between: a backup, or what a standby had at that moment. */
+  keepCopy(name: string): Promise<void>;
+  /**
+   * Another server takes this one's place, with the data of a copy. crash: like a restored disk snapshot, on the same
+   * timeline; recovery: like a backup that was recovered, on a new one; standby: a hot standby that may be promoted.
+   */
+  replaceByCopy(name: string, as: 'crash' | 'recovery' | 'standby'): Promise<void>;
   /** Appends lines to postgresql.conf and restarts. */
   configure(settings: Readonly<Record<string, string>>): Promise<void>;
 }
@@ -261,7 +268,41 @@ class Server implements TestPostgres {
 
   async restart(mode: StopMode = 'fast'): Promise<void> {
     await this.#halt(mode);
+    await this.#relaunch();
+  }
+
+  async #relaunch(): Promise<void> {
     if (!(await this.#launch())) throw new Error(`Postgres does not start again:\n${await this.#log()}`);
+  }
+
+  async keepCopy(name: string): Promise<void> {
+    await this.#halt('fast');
+    await copyTree(path.join(this.dir, 'data'), path.join(this.dir, name), this.account);
+    await this.#relaunch();
+  }
+
+  async replaceByCopy(name: string, as: 'crash' | 'recovery' | 'standby'): Promise<void> {
+    await this.#halt('fast');
+    const data = path.join(this.dir, 'data');
+    await rm(data, { recursive: true });
+    await copyTree(path.join(this.dir, name), data, this.account);
+    if (as !== 'crash') {
+      // Nothing is archived: recovery ends with the WAL that the copy holds.
+      await appendSettings(data, { restore_command: 'false' });
+      const signal = path.join(data, `${as}.signal`);
+      await writeFile(signal, '');
+      if (this.account !== null) await chown(signal, this.account.uid, this.account.gid);
+    }
+    await this.#relaunch();
+    // It takes readers already while it recovers.
+    const deadline = performance.now() + START_TIMEOUT_MS;
+    while (
+      as === 'recovery' &&
+      (await this.query<{ on: boolean }>('select pg_is_in_recovery() as on'))[0]?.on !== false
+    ) {
+      if (performance.now() > deadline) throw new Error(`Postgres does not end its recovery:\n${await this.#log()}`);
+      await sleep(POLL_MS);
+    }
   }
 
   async configure(settings: Readonly<Record<string, string>>): Promise<void> {

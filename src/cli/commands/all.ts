@@ -12,6 +12,7 @@ import { show } from './show.js';
 import { status } from './status.js';
 import { sync } from './sync.js';
 import { validate } from './validate.js';
+import { verify } from './verify.js';
 import { version } from './version.js';
 
 /** Every command, in the order of help: first what a new user needs, then what keeps things running. */
@@ -24,6 +25,7 @@ export const COMMANDS: readonly Command[] = [
   status,
   ls,
   resync,
+  verify,
   doctor,
   cdcSetupSql,
   query,

@@ -3,14 +3,21 @@ import type { Finding } from '../../guard/finding.js';
 import type { Page } from '../command.js';
 import { type Paint, printable } from '../terminal.js';
 import { snakeKeys } from './snake-keys.js';
+import { wrapped } from './wrapped.js';
 
-/** Errors first, each with why it matters and the SQL that mends it. */
+type Level = Finding['level'];
+/** Most severe first. */
+const LEVELS: readonly Level[] = ['error', 'warning', 'info'];
+const INDENT = '    ';
+
+/**
+ * Source by source and object by object, the worst first, each finding with why it matters. The SQL that mends it stands
+ * on lines of its own and is never broken, so that it can be pasted.
+ */
 export function doctorText(findings: readonly Finding[], page: Page): string {
-  const levels: readonly Finding['level'][] = ['error', 'warning', 'info'];
-  const blocks = levels.flatMap((level) =>
-    findings.filter((finding) => finding.level === level).map((finding) => findingText(finding, page.paint)),
-  );
-  return [...blocks, `${verdict(findings, page.paint)}\n`].join('');
+  const sources = groupBy(findings, ({ address }) => address.split(':')[0] ?? '');
+  const blocks = sources.map((own) => sourceText(own, page));
+  return [...blocks, `${verdict(findings, page.paint)}\n`].join('\n');
 }
 
 export function doctorJson(findings: readonly Finding[]): Record<string, unknown> {
@@ -21,27 +28,46 @@ export function doctorJson(findings: readonly Finding[]): Record<string, unknown
   };
 }
 
-function findingText(finding: Finding, paint: Paint): string {
-  const lines = [
-    `${paintLevel(finding.level, paint)}  ${finding.code}  ${finding.address}: ${printable(finding.message)}`,
-  ];
-  if (finding.why !== '') lines.push(`  why: ${printable(finding.why)}`);
-  if (finding.fixSql !== null) {
-    const [first = '', ...more] = finding.fixSql.split('\n');
-    lines.push(`  fix: ${first}`, ...more.map((line) => `       ${line}`));
-  }
-  if (finding.needsRestart) lines.push('       (then restart the server)');
-  return `${lines.join('\n')}\n`;
+function sourceText(findings: readonly Finding[], page: Page): string {
+  const objects = groupBy(findings, ({ address }) => address);
+  const worst = (own: readonly Finding[]) => Math.min(...own.map(({ level }) => LEVELS.indexOf(level)));
+  const sorted = [...objects].sort((left, right) => worst(left) - worst(right));
+  return sorted.map((own) => objectText(own, page)).join('\n');
 }
 
-function paintLevel(level: Finding['level'], paint: Paint): string {
+function objectText(findings: readonly Finding[], page: Page): string {
+  const [first] = findings;
+  const sorted = LEVELS.flatMap((level) => findings.filter((finding) => finding.level === level));
+  const lines = sorted.flatMap((finding) => findingLines(finding, page));
+  return [page.paint('bold', printable(first?.address ?? '')), ...lines].map((line) => `${line}\n`).join('');
+}
+
+function findingLines(finding: Finding, page: Page): string[] {
+  const { paint, columns } = page;
+  const [head = '', ...rest] = wrapped(
+    `${finding.level} ${finding.code}  ${printable(finding.message)}`,
+    INDENT,
+    columns,
+  );
+  const mark = `  ${paintLevel(finding.level, paint)}`;
+  const sql = finding.fixSql === null ? [] : finding.fixSql.split('\n').map(printable);
+  if (finding.needsRestart) sql.push('-- then restart the server');
+  return [
+    mark + head.slice(INDENT.length + finding.level.length),
+    ...rest,
+    ...(finding.why === '' ? [] : wrapped(printable(finding.why), INDENT, columns).map((line) => paint('dim', line))),
+    ...sql.map((line) => INDENT + paint('cyan', line)),
+  ];
+}
+
+function paintLevel(level: Level, paint: Paint): string {
   switch (level) {
     case 'error':
-      return paint('red', 'error  ');
+      return paint('red', 'error');
     case 'warning':
       return paint('yellow', 'warning');
     case 'info':
-      return paint('dim', 'info   ');
+      return paint('dim', 'info');
     default:
       return assertNever(level);
   }
@@ -55,6 +81,17 @@ function verdict(findings: readonly Finding[], paint: Paint): string {
   return errors > 0 ? paint('red', text) : paint('yellow', `Ready. ${text}`);
 }
 
-function count(findings: readonly Finding[], level: Finding['level']): number {
+function count(findings: readonly Finding[], level: Level): number {
   return findings.filter((finding) => finding.level === level).length;
+}
+
+/** In the order in which the keys come up first. */
+function groupBy(findings: readonly Finding[], keyOf: (finding: Finding) => string): readonly (readonly Finding[])[] {
+  const groups = new Map<string, Finding[]>();
+  for (const finding of findings) {
+    const group = groups.get(keyOf(finding));
+    if (group === undefined) groups.set(keyOf(finding), [finding]);
+    else group.push(finding);
+  }
+  return [...groups.values()];
 }

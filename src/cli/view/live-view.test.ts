@@ -2,7 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { FakeClock } from '../../../test/fake/clock.js';
 import { fakeChange } from '../../../test/fake/engine.js';
 import { FakeSink } from '../../../test/fake/terminal.js';
+import type { PlainError } from '../../error/sluice-error.js';
 import type { EngineEvent } from '../../executor/engine.js';
+import { judgeLag } from '../../guard/wal-lag.js';
 import { createLiveView } from './live-view.js';
 
 const USERS = 'shop:public.users';
@@ -36,6 +38,55 @@ function show(sink: FakeSink, steps: readonly (readonly [number, EngineEvent])[]
 }
 
 describe('plain lines', () => {
+  test('a comparison reads and loads nothing', () => {
+    expect(
+      show(new FakeSink(), [
+        [0, { ...started, method: 'verify' }],
+        [2, ended],
+      ]),
+    ).toEqual([
+      'reading shop:public.users  (verify, about 1,000 rows)\n',
+      'read    shop:public.users  1,000 rows  2 KiB  in 2 s  500 rows/s\n',
+      '',
+    ]);
+  });
+
+  test('the guard: a new level, a look that failed, what was dropped and what was not', () => {
+    const lag = judgeLag(
+      {
+        at: '2026-03-02T12:00:00Z',
+        exists: true,
+        retainedBytes: 30 * 1024 ** 2,
+        unconfirmedBytes: 0,
+        walStatus: 'reserved',
+        safeWalSizeBytes: null,
+        keepSizeBytes: null,
+      },
+      null,
+      { warningBytes: 20 * 1024 ** 2, criticalBytes: 20 * 1024 ** 3, onCritical: 'alert' },
+    );
+    const look = { kind: 'wal_lag', source: 'shop', slot: 'sluice_shop', lag } as const;
+    const error: PlainError = { code: 'SLOT_IN_USE', message: 'a stranger reads' };
+    expect(
+      show(new FakeSink(), [
+        [0, { ...look, changed: false }],
+        [0, { ...look, changed: true }],
+        [0, { kind: 'wal_lag_unknown', source: 'shop', error, failures: 1 }],
+        [0, { kind: 'guard_dropped', address: 'shop:slot', message: 'too much' }],
+        [0, { kind: 'guard_failed', address: 'shop:slot', error }],
+        [0, { kind: 'alert_failed', hook: 'alerts[0] (webhook)', alert: 'guard_blind', error }],
+      ]),
+    ).toEqual([
+      '',
+      'note    shop:slot  slot "sluice_shop" holds back 30 MiB of WAL, warning from 20 MiB, critical from 20 GiB\n',
+      'note    shop:slot  the guard could not look: SLOT_IN_USE: a stranger reads\n',
+      'dropped shop:slot  too much\n',
+      'failed  shop:slot  SLOT_IN_USE: a stranger reads\n',
+      'note    alerts[0] (webhook)  SLOT_IN_USE: a stranger reads\n',
+      '',
+    ]);
+  });
+
   test('a load: its start, a line every ten seconds, its end', () => {
     expect(
       show(new FakeSink(), [

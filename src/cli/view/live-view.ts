@@ -1,5 +1,6 @@
 import { assertNever, type PlainError } from '../../error/sluice-error.js';
 import type { ChangeResult, Clock, EngineEvent } from '../../executor/engine.js';
+import { lagMessage } from '../../guard/lag-error.js';
 import type { Change } from '../../planner/change.js';
 import { cut, type Paint, paintFor, printable, type Sink } from '../terminal.js';
 import { describeChange } from './plan-view.js';
@@ -87,11 +88,13 @@ abstract class WorkView implements LiveView {
       case 'load_progress':
         this.loadProgress(event);
         return;
-      case 'load_ended':
+      case 'load_ended': {
+        const method = this.loads.get(event.address)?.method;
         this.waits.delete(event.address);
         this.loads.delete(event.address);
-        this.keep(this.loadEndedLine(event));
+        this.keep(this.loadEndedLine(event, method));
         return;
+      }
       case 'stream_progress':
         this.streamProgress(event);
         return;
@@ -105,11 +108,30 @@ abstract class WorkView implements LiveView {
         this.keep(`${this.paint('red', 'failed')}  ${event.address}  ${errorSummary(event.error)}`);
         return;
       case 'notice':
-        this.keep(`${this.paint('yellow', 'note')}    ${event.address}  ${printable(event.message)}`);
+        this.note(event.address, event.message);
+        return;
+      case 'wal_lag':
+        if (event.changed) this.note(`${event.source}:slot`, lagMessage(event.slot, event.lag));
+        return;
+      case 'wal_lag_unknown':
+        this.note(`${event.source}:slot`, `the guard could not look: ${errorSummary(event.error)}`);
+        return;
+      case 'guard_dropped':
+        this.keep(`${this.paint('red', 'dropped')} ${event.address}  ${printable(event.message)}`);
+        return;
+      case 'guard_failed':
+        this.keep(`${this.paint('red', 'failed')}  ${event.address}  ${errorSummary(event.error)}`);
+        return;
+      case 'alert_failed':
+        this.note(event.hook, errorSummary(event.error));
         return;
       default:
         assertNever(event);
     }
+  }
+
+  private note(address: string, message: string): void {
+    this.keep(`${this.paint('yellow', 'note')}    ${address}  ${printable(message)}`);
   }
 
   protected abstract loadStarted(address: string, method: string, estimatedRows: number | null): void;
@@ -170,10 +192,11 @@ abstract class WorkView implements LiveView {
     this.moved(`stream ${event.source}`, () => this.streamText(event.source, stream));
   }
 
-  private loadEndedLine(event: EngineEvent & { kind: 'load_ended' }): string {
+  private loadEndedLine(event: EngineEvent & { kind: 'load_ended' }, method: string | undefined): string {
     const rate = perSecond(event.rows, event.durationMs);
     return [
-      `${this.paint('green', 'loaded')}  ${event.address}`,
+      // Of a comparison the rows were read; the destination is as it was.
+      `${this.paint('green', method === 'verify' ? 'read  ' : 'loaded')}  ${event.address}`,
       `${formatCount(event.rows)} rows`,
       formatBytes(event.bytes),
       `in ${formatDuration(event.durationMs)}`,
@@ -236,7 +259,7 @@ class PlainView extends WorkView {
   protected loadStarted(address: string, method: string, estimatedRows: number | null): void {
     this.shownAtMs.set(`load ${address}`, this.clock.monotonicMs());
     const about = estimatedRows === null ? '' : `, about ${formatCount(estimatedRows)} rows`;
-    this.keep(`loading ${address}  (${method}${about})`);
+    this.keep(`${method === 'verify' ? 'reading' : 'loading'} ${address}  (${method}${about})`);
   }
 
   protected keep(line: string): void {

@@ -107,7 +107,7 @@ describe('each action in a few words', () => {
     reason: '',
     cost: { rows: 0, bytes: 0, seconds: 0, basis: 'none' },
   } as const;
-  const members = { publication: 'p', tables: ['a.b', 'a.c'], sql: '', self_managed: false };
+  const members = { publication: 'p', tables: ['a.b', 'a.c'], sql: '', self_managed: false, column_lists: {} };
   const leaving = { target: { schema: 'public', name: 'users' }, history: false };
   const column = { name: 'note', attnum: 4, type: 'text', target_type: 'VARCHAR' };
   test.each<{ change: Change; text: string }>([
@@ -125,7 +125,7 @@ describe('each action in a few words', () => {
     },
     { change: { ...plain, action: 'drop_publication', details: { publication: 'p' } }, text: 'drop publication p' },
     {
-      change: { ...plain, action: 'create_slot', details: { slot: 's', publication: 'p', loads: {} } },
+      change: { ...plain, action: 'create_slot', details: { slot: 's', publication: 'p', failover: false, loads: {} } },
       text: 'create replication slot s',
     },
     {
@@ -150,7 +150,7 @@ describe('each action in a few words', () => {
       text: 'read again as a whole',
     },
     {
-      change: { ...plain, action: 'backfill_columns', details: { columns: ['note'] } },
+      change: { ...plain, action: 'backfill_columns', details: { columns: ['note'], id: 1 } },
       text: 'fill note of the rows that are there',
     },
     {

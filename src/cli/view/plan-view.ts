@@ -6,12 +6,11 @@ import { effectOf } from '../../planner/summary.js';
 import type { Page } from '../command.js';
 import type { Style } from '../terminal.js';
 import { formatBytes, formatCount, formatDuration } from './quantity.js';
+import { wrapped } from './wrapped.js';
 
 /** Names of a list that are written out; a first plan of hundreds of tables stays readable. */
 const NAMED = 8;
 const INDENT = '      ';
-/** Lines are not broken below this width: a broken SQL line is worse than a long one. */
-const NARROWEST = 40;
 
 type Symbol = '+' | '~' | '-' | '-/+';
 
@@ -63,6 +62,8 @@ export function describeChange(change: Change): string {
       return 'read again as a whole';
     case 'backfill_columns':
       return `fill ${names(change.details.columns)} of the rows that are there`;
+    case 'rename_columns':
+      return `rename ${names(change.details.renames.map(({ from, to }) => `${from} -> ${to}`))}`;
     case 'add_columns':
       return `add ${names(change.details.columns.map((column) => `${column.name} ${column.target_type}`))}`;
     case 'remove_columns':
@@ -129,7 +130,7 @@ function changeText(change: Change, page: Pick<Page, 'paint' | 'columns'>): stri
   const marked = change.destructive ? page.paint('red', '  (destructive)') : '';
   const reason = change.reason === describeChange(change) ? '' : change.reason;
   const details = [reason, costText(change.cost), sqlText(change)].filter((text) => text !== '');
-  return [`${headline(change, page)}${marked}`, ...details.flatMap((text) => wrapped(text, page))]
+  return [`${headline(change, page)}${marked}`, ...details.flatMap((text) => wrapped(text, INDENT, page.columns))]
     .map((line) => `${line}\n`)
     .join('');
 }
@@ -162,7 +163,7 @@ function blockersText(plan: Plan, page: Pick<Page, 'paint' | 'columns'>): string
   const title = `${plan.blockers.length === 1 ? 'This stands' : `These ${plan.blockers.length} stand`} in the way of applying:`;
   const lines = plan.blockers.flatMap((blocker) => [
     `${page.paint('red', '  x')}  ${page.paint('bold', blocker.address)}  ${blocker.message}  [${blocker.code}]`,
-    ...(blocker.hint === null ? [] : wrapped(`hint: ${blocker.hint}`, page)),
+    ...(blocker.hint === null ? [] : wrapped(`hint: ${blocker.hint}`, INDENT, page.columns)),
   ]);
   return [page.paint('red', title), ...lines].map((line) => `${line}\n`).join('');
 }
@@ -171,7 +172,7 @@ function noticesText(plan: Plan, page: Pick<Page, 'paint' | 'columns'>): string 
   if (plan.notices.length === 0) return '';
   const lines = plan.notices.flatMap((notice) => [
     `${page.paint('cyan', '  i')}  ${page.paint('bold', notice.address)}`,
-    ...wrapped(notice.message, page),
+    ...wrapped(notice.message, INDENT, page.columns),
   ]);
   return [page.paint('cyan', 'Worth knowing:'), ...lines].map((line) => `${line}\n`).join('');
 }
@@ -213,21 +214,4 @@ function valueText(value: unknown): string {
   if (value === null || value === undefined) return 'none';
   if (Array.isArray(value)) return `(${value.map(valueText).join(', ')})`;
   return typeof value === 'string' ? value : JSON.stringify(value);
-}
-
-/** Breaks a text at spaces to the width of the page, each line indented below its headline. */
-function wrapped(text: string, page: Pick<Page, 'columns'>): string[] {
-  const width = page.columns === null ? null : page.columns - INDENT.length;
-  if (width === null || width < NARROWEST) return [INDENT + text];
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = word;
-    } else {
-      line = line === '' ? word : `${line} ${word}`;
-    }
-  }
-  return [...lines, line].map((each) => INDENT + each);
 }

@@ -1,6 +1,16 @@
 import { describe, expect, test } from 'vitest';
-import type { SourceRun, StatusReport, SyncReport, TableRun, TableStatus } from '../../executor/engine.js';
+import type { PlainError } from '../../error/sluice-error.js';
+import type {
+  SourceRun,
+  StatusReport,
+  SyncReport,
+  TableRun,
+  TableStatus,
+  TableVerdict,
+  VerifyReport,
+} from '../../executor/engine.js';
 import type { Finding } from '../../guard/finding.js';
+import type { LagFacts } from '../../guard/wal-lag.js';
 import type { Page } from '../command.js';
 import { plainPaint } from '../terminal.js';
 import { doctorJson, doctorText } from './doctor-view.js';
@@ -8,6 +18,7 @@ import { listJson, listText } from './list-view.js';
 import { queryCsv, queryJson, queryText } from './query-view.js';
 import { statusJson, statusText } from './status-view.js';
 import { syncJson, syncText } from './sync-view.js';
+import { verifyJson, verifyText } from './verify-view.js';
 
 const PAGE: Page = { paint: plainPaint, columns: null, now: new Date('2026-03-02T12:00:00Z') };
 
@@ -55,15 +66,36 @@ const STATUS: StatusReport = {
         exists: true,
         active: false,
         walStatus: 'reserved',
+        failover: null,
+        trouble: null,
         retainedWalBytes: 12 * 1024 * 1024,
         unconfirmedWalBytes: 2048,
         confirmedLsn: '0/16B3748',
+        lag: null,
       },
+      errored: null,
       unreachable: null,
       destinationTrouble: null,
       tables: [USERS, CLICKS],
     },
   ],
+};
+
+const LAG: LagFacts = {
+  at: '2026-03-02T12:00:00Z',
+  exists: true,
+  retainedBytes: 12 * 1024 * 1024,
+  unconfirmedBytes: 2048,
+  walStatus: 'reserved',
+  safeWalSizeBytes: 9_437_184_000,
+  keepSizeBytes: null,
+  level: 'warning',
+  since: '2026-03-02T11:00:00Z',
+  warningBytes: 10_485_760,
+  criticalBytes: 104_857_600,
+  growthBytesPerSecond: 1_258_291,
+  secondsUntilCritical: 2_410,
+  secondsUntilLost: 7_500,
 };
 
 describe('status', () => {
@@ -77,6 +109,41 @@ describe('status', () => {
         shop:public.clicks COLUMN_MISSING: column "id" is gone (5m 00s ago)
       "
     `);
+  });
+
+  test('a slot that holds back much: level, growth and time left', () => {
+    const [shop] = STATUS.sources;
+    const slot = shop?.slot ?? null;
+    if (shop === undefined || slot === null) throw new Error('no slot');
+    const report = (level: LagFacts['level'], errored: PlainError | null): StatusReport => ({
+      ...STATUS,
+      sources: [{ ...shop, slot: { ...slot, lag: { ...LAG, level } }, errored, tables: [USERS] }],
+    });
+    expect(statusText(report('warning', null), PAGE)).toMatchInlineSnapshot(`
+      "shop  shop_db -> warehouse
+        slot sluice_shop, idle, reserved, keeps 12 MiB of WAL (warning, +1.2 MiB/s, 40m 10s to critical, 2h 05m to lost), 2 KiB behind, confirmed up to 0/16B3748
+        TABLE              METHOD  PHASE       ROWS  AS OF     LAST RUN    REJECTED
+        shop:public.users  cdc     live   1,234,567  30 s ago  2m 00s ago         0
+      "
+    `);
+    const errored: PlainError = { code: 'WAL_LAG_CRITICAL', message: 'slot "sluice_shop" holds back much', hint: 'do' };
+    expect(statusText(report('critical', errored), PAGE)).toMatchInlineSnapshot(`
+      "shop  shop_db -> warehouse
+        errored  WAL_LAG_CRITICAL: slot "sluice_shop" holds back much
+        hint: do
+        slot sluice_shop, idle, reserved, keeps 12 MiB of WAL (critical, +1.2 MiB/s, 2h 05m to lost), 2 KiB behind, confirmed up to 0/16B3748
+        TABLE              METHOD  PHASE       ROWS  AS OF     LAST RUN    REJECTED
+        shop:public.users  cdc     live   1,234,567  30 s ago  2m 00s ago         0
+      "
+    `);
+    expect(statusJson(report('critical', errored))).toMatchObject({
+      sources: [
+        {
+          errored: { code: 'WAL_LAG_CRITICAL' },
+          slot: { lag: { level: 'critical', growth_bytes_per_second: 1_258_291, seconds_until_critical: 2_410 } },
+        },
+      ],
+    });
   });
 
   test('a source out of reach still shows its tables; a lock names its holder', () => {
@@ -164,7 +231,10 @@ describe('sync', () => {
     transactions: 40,
     changes: 12_345,
     confirmedLsn: '0/16B3748',
+    drift: ['shop:public.users: column a is called b now'],
+    newColumns: [],
     durationMs: 5_000,
+    lag: null,
     error: null,
     tables: [table],
   };
@@ -183,6 +253,9 @@ describe('sync', () => {
       shop:public.users  snapshot  ok      1,000     1,000        0        0         2  4.2 s
 
       shop: 12,345 changes in 40 transactions, confirmed up to 0/16B3748, 5 s
+
+      altered  shop:public.users: column a is called b now
+      Run \`sluice plan\` to see what that means for the copy.
       "
     `);
   });
@@ -211,6 +284,10 @@ describe('sync', () => {
 
       shop: 12,345 changes in 40 transactions, confirmed up to 0/16B3748, 5 s
 
+      altered  shop:public.users: column a is called b now
+      altered  shop:public.users: column a is called b now
+      Run \`sluice plan\` to see what that means for the copy.
+
       failed  crm  SOURCE_UNREACHABLE: nothing answers (ECONNREFUSED)
       failed  shop:public.orders  TABLE_MISSING: public.orders does not exist
       "
@@ -226,8 +303,11 @@ describe('sync', () => {
           transactions: 40,
           changes: 12_345,
           confirmed_lsn: '0/16B3748',
+          drift: ['shop:public.users: column a is called b now'],
+          new_columns: [],
           duration_ms: 5_000,
           error: null,
+          lag: null,
           tables: [
             {
               address: 'shop:public.users',
@@ -269,19 +349,65 @@ describe('doctor', () => {
   };
   const warning: Finding = { ...info, level: 'warning', code: 'PK', fixSql: 'alter table a\n  add primary key (id);' };
 
-  test('errors first, with the SQL that mends them', () => {
-    expect(doctorText([info, warning, finding], PAGE)).toMatchInlineSnapshot(`
-      "error    WAL_LEVEL  shop: wal_level is replica, logical is needed
-        why: Without it there are no changes to read.
-        fix: alter system set wal_level = logical;
-             (then restart the server)
-      warning  PK  shop: m
-        fix: alter table a
-               add primary key (id);
-      info     STANDBY  shop: m
-      1 error, 1 warning.
-      "
-    `);
+  test('by source and object, the worst first, with the SQL that mends them', () => {
+    const table: Finding = {
+      ...finding,
+      code: 'PRIMARY_KEY',
+      address: 'shop:public.users',
+      message: 'the table has no primary key',
+      fixSql: 'alter table a\n  add primary key (id);',
+      needsRestart: false,
+    };
+    const other: Finding = { ...table, address: 'billing:public.bills' };
+    expect(
+      doctorText([info, warning, finding, { ...table, ...warning, address: 'shop:slot' }, table, other], PAGE),
+    ).toMatchInlineSnapshot(`
+        "shop
+          error WAL_LEVEL  wal_level is replica, logical is needed
+            Without it there are no changes to read.
+            alter system set wal_level = logical;
+            -- then restart the server
+          warning PK  m
+            alter table a
+              add primary key (id);
+          info STANDBY  m
+
+        shop:public.users
+          error PRIMARY_KEY  the table has no primary key
+            Without it there are no changes to read.
+            alter table a
+              add primary key (id);
+
+        shop:slot
+          warning PK  m
+            alter table a
+              add primary key (id);
+
+        billing:public.bills
+          error PRIMARY_KEY  the table has no primary key
+            Without it there are no changes to read.
+            alter table a
+              add primary key (id);
+
+        3 errors, 2 warnings.
+        "
+      `);
+  });
+
+  test('broken to the width of the page, save for the SQL', () => {
+    expect(
+      doctorText([{ ...finding, fixSql: `alter system set ${'x'.repeat(60)} = 1;` }], { ...PAGE, columns: 48 }),
+    ).toMatchInlineSnapshot(`
+        "shop
+          error WAL_LEVEL  wal_level is replica,
+            logical is needed
+            Without it there are no changes to read.
+            alter system set xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx = 1;
+            -- then restart the server
+
+        1 error, 0 warnings.
+        "
+      `);
   });
 
   test.each<{ name: string; findings: Finding[]; last: string }>([
@@ -337,5 +463,112 @@ describe('query', () => {
   test('no rows', () => {
     expect(queryText({ ...result, rows: [] }, PAGE)).toBe('id  name\n(0 rows)\n');
     expect(queryCsv({ ...result, rows: [] })).toBe('id,name\r\n');
+  });
+});
+
+describe('verify', () => {
+  const equal: TableVerdict = {
+    address: 'shop:public.users',
+    method: 'cdc',
+    status: 'equal',
+    snapshotAt: '2026-03-02T11:59:30.000001Z',
+    snapshotLsn: '0/16B3748',
+    sample: null,
+    comparisons: [
+      { relation: 'public.users', sourceRows: 1_234, destinationRows: 1_234, counts: {}, columns: [], examples: [] },
+    ],
+    rejectedValues: 1,
+    notes: ['values that do not fit their destination type, NULL on both sides: 1'],
+    durationMs: 1_234.5,
+    error: null,
+  };
+  const different: TableVerdict = {
+    ...equal,
+    address: 'shop:public.orders',
+    status: 'different',
+    sample: { percent: 1, seed: 'a1b2' },
+    comparisons: [
+      {
+        relation: 'public.orders',
+        sourceRows: 10,
+        destinationRows: 1_009,
+        counts: { missing: 1, extra: 1_000, different: 1 },
+        columns: [{ column: 'note', rows: 1 }],
+        examples: [
+          { kind: 'missing', row: [{ column: 'id', value: '7' }], cells: [] },
+          {
+            kind: 'different',
+            row: [
+              { column: 'snakeCase', value: 'a\u001b[31m' },
+              { column: 'id', value: 'x'.repeat(100) },
+            ],
+            cells: [{ column: 'note', source: null, destination: 'x'.repeat(100) }],
+          },
+        ],
+      },
+    ],
+    notes: [],
+  };
+  const refused: TableVerdict = {
+    ...equal,
+    address: 'shop:public.clicks',
+    status: 'not_compared',
+    comparisons: [],
+    notes: [],
+    error: { code: 'VERIFY_NOT_READY', message: 'it waits for a load', hint: 'run: sluice sync' },
+  };
+  const report: VerifyReport = { tables: [equal, different, refused], ok: false };
+
+  test('tells each verdict, what differs and the rows', () => {
+    expect(verifyText(report, PAGE)).toBe(
+      [
+        'equal  shop:public.users as of 2026-03-02T11:59:30.000001Z, in 1.2 s',
+        '  public.users: 1,234 rows on both sides',
+        '  note: values that do not fit their destination type, NULL on both sides: 1',
+        'different  shop:public.orders as of 2026-03-02T11:59:30.000001Z, a sample of 1% (seed a1b2), in 1.2 s',
+        '  public.orders: 10 rows in Postgres, 1,009 in the destination, 1 missing in the destination, 1,000 only in the destination, 1 different',
+        '    columns: note in 1',
+        '    missing  id=7',
+        `    different  snakeCase=a\\u001b[31m id=${'x'.repeat(59)}…`,
+        `      note: NULL in Postgres, ${'x'.repeat(100)} here`,
+        '    ... 1,000 more (--limit N shows more)',
+        'not compared  shop:public.clicks  VERIFY_NOT_READY: it waits for a load',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  test('says so where there is nothing to compare', () => {
+    expect(verifyText({ tables: [], ok: true }, PAGE)).toBe('There is no table to compare.\n');
+  });
+
+  test('JSON has everything, and names of columns as they are', () => {
+    expect(verifyJson({ ok: false, tables: [different] })).toEqual({
+      ok: false,
+      tables: [
+        {
+          address: 'shop:public.orders',
+          method: 'cdc',
+          status: 'different',
+          snapshot_at: '2026-03-02T11:59:30.000001Z',
+          snapshot_lsn: '0/16B3748',
+          sample: { percent: 1, seed: 'a1b2' },
+          rejected_values: 1,
+          notes: [],
+          duration_ms: 1_235,
+          error: null,
+          comparisons: [
+            {
+              relation: 'public.orders',
+              source_rows: 10,
+              destination_rows: 1_009,
+              counts: { missing: 1, extra: 1_000, different: 1 },
+              columns: [{ column: 'note', rows: 1 }],
+              examples: different.comparisons[0]?.examples,
+            },
+          ],
+        },
+      ],
+    });
   });
 });

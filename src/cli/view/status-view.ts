@@ -1,4 +1,5 @@
 import type { SourceStatus, StatusReport, TableStatus } from '../../executor/engine.js';
+import type { LagFacts } from '../../guard/wal-lag.js';
 import type { Page } from '../command.js';
 import { type Paint, printable } from '../terminal.js';
 import { formatAge } from './age.js';
@@ -39,11 +40,20 @@ function sourceText(source: SourceStatus, page: Page): string {
     lines.push(`  ${page.paint('red', 'unreachable')}  ${errorSummary(source.unreachable)}`);
     if (source.unreachable.hint !== undefined) lines.push(`  hint: ${source.unreachable.hint}`);
   }
+  if (source.errored !== null) {
+    lines.push(`  ${page.paint('red', 'errored')}  ${errorSummary(source.errored)}`);
+    if (source.errored.hint !== undefined) lines.push(`  hint: ${source.errored.hint}`);
+  }
   if (source.destinationTrouble !== null) {
     lines.push(`  ${page.paint('yellow', 'waiting')}  ${errorSummary(source.destinationTrouble)}`);
     if (source.destinationTrouble.hint !== undefined) lines.push(`  hint: ${source.destinationTrouble.hint}`);
   }
   if (source.slot !== null) lines.push(`  ${slotText(source.slot, page.paint)}`);
+  const trouble = source.slot?.trouble ?? null;
+  if (trouble !== null) {
+    lines.push(`  ${page.paint('red', 'broken')}  ${errorSummary(trouble)}`);
+    if (trouble.hint !== undefined) lines.push(`  hint: ${trouble.hint}`);
+  }
   const rows = table(
     COLUMNS,
     source.tables.map((each) => tableRow(each, page)),
@@ -58,10 +68,26 @@ function slotText(slot: NonNullable<SourceStatus['slot']>, paint: Paint): string
   if (slot.exists === false) parts.push(paint('red', 'missing'));
   if (slot.active !== null) parts.push(slot.active ? 'in use' : 'idle');
   if (slot.walStatus !== null) parts.push(slot.walStatus === 'lost' ? paint('red', 'lost') : slot.walStatus);
-  if (slot.retainedWalBytes !== null) parts.push(`keeps ${formatBytes(slot.retainedWalBytes)} of WAL`);
+  if (slot.failover === true) parts.push('outlives a failover');
+  const lag = slot.lag === null ? '' : lagText(slot.lag, paint);
+  if (slot.retainedWalBytes !== null) parts.push(`keeps ${formatBytes(slot.retainedWalBytes)} of WAL${lag}`);
   if (slot.unconfirmedWalBytes !== null) parts.push(`${formatBytes(slot.unconfirmedWalBytes)} behind`);
   if (slot.confirmedLsn !== null) parts.push(`confirmed up to ${slot.confirmedLsn}`);
   return parts.join(', ');
+}
+
+/** ` (warning, +1.2 MiB/s, 40m 10s to critical, 2h 05m to lost)`; nothing of a slot that is well and does not grow. */
+function lagText(lag: LagFacts, paint: Paint): string {
+  const { level, growthBytesPerSecond: growth, secondsUntilCritical, secondsUntilLost } = lag;
+  const left = (seconds: number | null, what: string): string[] =>
+    seconds === null ? [] : [`${formatDuration(seconds * 1_000)} to ${what}`];
+  const parts = [
+    ...(level === 'ok' ? [] : [paint(level === 'critical' ? 'red' : 'yellow', level)]),
+    ...(growth === null || growth === 0 ? [] : [`${growth > 0 ? '+' : ''}${formatBytes(growth)}/s`]),
+    ...(level === 'critical' ? [] : left(secondsUntilCritical, 'critical')),
+    ...left(secondsUntilLost, 'lost'),
+  ];
+  return parts.length === 0 ? '' : ` (${parts.join(', ')})`;
 }
 
 function tableRow(status: TableStatus, page: Page): readonly string[] {

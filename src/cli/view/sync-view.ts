@@ -34,6 +34,11 @@ export function syncText(report: SyncReport, page: Page): string {
       ),
     );
   if (streams.length > 0) parts.push(streams.map(streamText).join(''));
+  const drift = report.sources.flatMap((source) => source.drift);
+  if (drift.length > 0) {
+    const lines = drift.map((line) => `${page.paint('cyan', 'altered')}  ${printable(line)}\n`);
+    parts.push(`${lines.join('')}Run \`sluice plan\` to see what that means for the copy.\n`);
+  }
   const failures = [
     ...stopped.flatMap((source) => (source.error === null ? [] : [`${source.source}  ${errorSummary(source.error)}`])),
     ...tables.flatMap((run) => (run.error === null ? [] : [`${run.address}  ${errorSummary(run.error)}`])),

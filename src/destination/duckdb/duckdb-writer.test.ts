@@ -124,6 +124,101 @@ test('a file of a newer layout is refused', async () => {
   await writer.close();
 });
 
+describe('a file of layout 1', () => {
+  const first = [
+    ...['slot_created_lsn', 'timeline_id', 'unseen'].map((name) => `ALTER TABLE _sluice.streams DROP COLUMN ${name}`),
+    'UPDATE _sluice.layout SET version = 1',
+    "INSERT INTO _sluice.streams VALUES ('s', 'slot', '7', '0/5000', TIMESTAMPTZ '2026-01-01 00:00:00+00', TIMESTAMPTZ '2026-01-01 00:00:00+00')",
+  ];
+
+  test('is read as it is', async () => {
+    await prepare(first);
+    const writer = await openDuckDbWriter(settings(), () => undefined);
+    const { streams } = await writer.readFacts();
+    expect(streams).toMatchObject([{ confirmedLsn: '0/5000', slotCreatedLsn: null, timelineId: null, unseen: [] }]);
+    await writer.close();
+    expect(await ask('SELECT version FROM _sluice.layout')).toEqual([{ version: 1 }]);
+  });
+
+  test('is brought up to date by the first write', async () => {
+    await prepare(first);
+    const writer = await openDuckDbWriter(settings(), () => undefined);
+    await writer.commitPage({
+      source: 's',
+      slot: 'slot',
+      slotCreatedLsn: '0/1000',
+      systemIdentifier: '7',
+      timelineId: 2,
+      tables: [],
+      confirmedLsn: '0/6000',
+      confirmedAt: '2026-01-02T00:00:00.000Z',
+      runId: 'run',
+      startedAt: '2026-01-02T00:00:00.000Z',
+      transactions: 0,
+      unseen: [4_294_967_290, 7],
+    });
+    const { streams } = await writer.readFacts();
+    expect(streams).toMatchObject([
+      { confirmedLsn: '0/6000', slotCreatedLsn: '0/1000', timelineId: 2, unseen: [4_294_967_290, 7] },
+    ]);
+    await writer.close();
+    expect(await ask('SELECT version FROM _sluice.layout')).toEqual([{ version: 2 }]);
+  });
+});
+
+test('a stream that begins anew leaves nothing of what was held for the one before', async () => {
+  await prepare([
+    "INSERT INTO _sluice.streams (source, confirmed_lsn) VALUES ('s', '0/5000'), ('other', '0/5000')",
+    'CREATE TABLE _sluice."held s:a.b" (a INTEGER)',
+    'CREATE TABLE _sluice."held other:a.b" (a INTEGER)',
+    "INSERT INTO _sluice.held_gaps VALUES ('s:a.b', '0/10', 7, 'why'), ('other:a.b', '0/10', 7, 'why')",
+  ]);
+  const writer = await openDuckDbWriter(settings(), () => undefined);
+  await writer.restartStream({ source: 's', addresses: ['s:a.b'] });
+  await writer.close();
+  expect(await ask('SELECT source FROM _sluice.streams')).toEqual([{ source: 'other' }]);
+  expect(await ask('SELECT address FROM _sluice.held_gaps')).toEqual([{ address: 'other:a.b' }]);
+  expect(await ask("SELECT table_name FROM duckdb_tables() WHERE table_name LIKE 'held %'")).toEqual([
+    { table_name: 'held other:a.b' },
+  ]);
+});
+
+test('a change of columns is a gap by every transaction of its page that nobody sees yet', async () => {
+  await prepare([]);
+  const writer = await openDuckDbWriter(settings(), () => undefined);
+  const table = {
+    address: 's:a.b',
+    schema: 'a',
+    name: 'b',
+    method: 'cdc',
+    output: 'consolidated',
+    deletes: 'soft',
+    metadataPrefix: '_ph_',
+    columns: [{ name: 'id', type: { kind: 'int32' } }],
+    key: ['id'],
+    generation: 1,
+  } as const;
+  await writer.commitPage({
+    source: 's',
+    slot: 'slot',
+    slotCreatedLsn: '0/1000',
+    systemIdentifier: '7',
+    timelineId: 1,
+    tables: [{ index: 0, table, mode: 'hold', truncates: [], mismatch: { reason: 'why', lsn: '0/10', xid: 5 } }],
+    confirmedLsn: '0/6000',
+    confirmedAt: '2026-01-02T00:00:00.000Z',
+    runId: 'run',
+    startedAt: '2026-01-02T00:00:00.000Z',
+    transactions: 2,
+    unseen: [7],
+  });
+  await writer.close();
+  expect(await ask('SELECT __xid AS xid, reason FROM _sluice.held_gaps ORDER BY 1')).toEqual([
+    { xid: 5, reason: 'why' },
+    { xid: 7, reason: 'why' },
+  ]);
+});
+
 describe('a table that leaves', () => {
   const hostile = { schema: 'we"ird', name: `t'; DROP TABLE x; --` };
   const request = { address: 's:a.b', ...hostile, history: true, consolidated: true };

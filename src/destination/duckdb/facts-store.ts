@@ -1,21 +1,28 @@
-import type { DestinationFacts, StreamFacts, TableFacts } from '../facts.js';
+import type { DestinationFacts, PartitionFacts, StreamFacts, TableFacts } from '../facts.js';
+import type { StreamIdentity } from '../writer.js';
+import { readPartitionFacts } from './partition-store.js';
 import type { DuckDbSession } from './session.js';
 import { literal } from './sql-text.js';
+import { columnTypes } from './target-ddl.js';
 
 /** Reads and writes `_sluice.streams` and `_sluice.tables`. Writes are only made inside the transaction that writes the rows. */
 
-interface StreamRow extends Record<string, string | null> {
+interface StreamRow extends Record<string, string | number | number[] | null> {
   source: string;
   slot: string;
   system_identifier: string;
   confirmed_lsn: string;
   confirmed_at: string | null;
   updated_at: string | null;
+  slot_created_lsn: string | null;
+  timeline_id: number | null;
+  unseen: number[] | null;
 }
 
 interface TableRow extends Record<string, string | number | null> {
   address: string;
   loaded_generation: number;
+  backfilled: number | null;
   resnapshot_reason: string | null;
   rows: string | null;
   as_of_lsn: string | null;
@@ -35,17 +42,20 @@ const ISO = (column: string): string => `strftime(${column}, '%Y-%m-%dT%H:%M:%S.
 
 /** Changes nothing, also in a file that Sluice has not written yet. */
 export async function readFacts(session: DuckDbSession): Promise<DestinationFacts> {
-  if (!(await session.hasLayout())) {
+  if ((await session.layoutVersion()) === 0) {
     return { exists: true, streams: [], tables: [], foreignTables: await userTables(session, 'true') };
   }
   const streams = await session.rows<StreamRow>(
-    `SELECT source, slot, system_identifier, confirmed_lsn, ${ISO('confirmed_at')}, ${ISO('updated_at')} FROM _sluice.streams ORDER BY source`,
+    `SELECT source, slot, system_identifier, confirmed_lsn, ${ISO('confirmed_at')}, ${ISO('updated_at')},
+       ${await knownColumns(session, 'streams', ['slot_created_lsn', 'timeline_id', 'unseen'])}
+     FROM _sluice.streams ORDER BY source`,
   );
   const tables = await session.rows<TableRow>(
-    `SELECT address, loaded_generation, resnapshot_reason, rows, as_of_lsn, ${ISO('as_of')}, "cursor", rejected_values,
+    `SELECT address, loaded_generation, resnapshot_reason, ${await knownColumns(session, 'tables', ['backfilled'])}, rows, as_of_lsn, ${ISO('as_of')}, "cursor", rejected_values,
        ${ISO('last_run_at')}, load_rows_per_second, error_code, error_message, ${ISO('error_at')}, snapshot, snapshot_lsn
      FROM _sluice.tables ORDER BY address`,
   );
+  const partitions = await readPartitionFacts(session);
   return {
     exists: true,
     streams: streams.map(
@@ -53,14 +63,23 @@ export async function readFacts(session: DuckDbSession): Promise<DestinationFact
         source: row.source,
         slot: row.slot,
         systemIdentifier: row.system_identifier,
+        slotCreatedLsn: row.slot_created_lsn,
+        timelineId: row.timeline_id,
+        unseen: row.unseen ?? [],
         confirmedLsn: row.confirmed_lsn,
         confirmedAt: row.confirmed_at ?? '',
         updatedAt: row.updated_at ?? '',
       }),
     ),
-    tables: tables.map(tableFacts),
+    tables: tables.map((row) => tableFacts(row, partitions.get(row.address) ?? null)),
     foreignTables: await userTables(session, NOT_OURS),
   };
+}
+
+/** Columns that came with a later layout, NULL where the file does not have them yet: only a write brings it up to date. */
+async function knownColumns(session: DuckDbSession, table: string, columns: readonly string[]): Promise<string> {
+  const known = await columnTypes(session, { schema: '_sluice', name: table });
+  return columns.map((column) => (known.has(column) ? column : `NULL AS ${column}`)).join(', ');
 }
 
 /** True for a row of duckdb_tables() that no recorded table accounts for. */
@@ -84,10 +103,11 @@ export async function readStream(session: DuckDbSession, source: string): Promis
   return rows[0]?.confirmed_lsn ?? null;
 }
 
-function tableFacts(row: TableRow): TableFacts {
+function tableFacts(row: TableRow, partitions: PartitionFacts | null): TableFacts {
   return {
     address: row.address,
     loadedGeneration: row.loaded_generation,
+    backfilled: row.backfilled ?? 0,
     resnapshotReason: row.resnapshot_reason,
     rows: row.rows === null ? null : Number(row.rows),
     asOfLsn: row.as_of_lsn,
@@ -104,6 +124,7 @@ function tableFacts(row: TableRow): TableFacts {
       row.snapshot === null || row.snapshot_lsn === null
         ? null
         : { snapshot: row.snapshot, snapshotLsn: row.snapshot_lsn },
+    partitions,
   };
 }
 
@@ -132,19 +153,20 @@ export async function writeTableFacts(
   await session.run(`UPDATE _sluice.tables SET ${assignments.join(', ')} WHERE address = ${address}`);
 }
 
-export interface StreamWrite {
-  readonly source: string;
-  readonly slot: string;
-  readonly systemIdentifier: string;
+export interface StreamWrite extends StreamIdentity {
   readonly confirmedLsn: string;
   readonly confirmedAt: string;
   readonly updatedAt: string;
+  readonly unseen: readonly number[];
 }
 
 export async function writeStream(session: DuckDbSession, stream: StreamWrite): Promise<void> {
   await session.run(`DELETE FROM _sluice.streams WHERE source = ${literal(stream.source)}`);
+  const { source, slot, systemIdentifier, confirmedLsn, confirmedAt, updatedAt, slotCreatedLsn, timelineId } = stream;
+  const values = [source, slot, systemIdentifier, confirmedLsn, confirmedAt, updatedAt, slotCreatedLsn, timelineId];
   await session.run(
-    `INSERT INTO _sluice.streams VALUES (${[stream.source, stream.slot, stream.systemIdentifier, stream.confirmedLsn, stream.confirmedAt, stream.updatedAt].map(literal).join(', ')})`,
+    `INSERT INTO _sluice.streams (source, slot, system_identifier, confirmed_lsn, confirmed_at, updated_at, slot_created_lsn, timeline_id, unseen)
+     VALUES (${values.map(literal).join(', ')}, [${stream.unseen.map(literal).join(', ')}])`,
   );
 }
 

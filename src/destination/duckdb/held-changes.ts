@@ -1,5 +1,6 @@
 import { parseSnapshot } from '../../pgoutput/snapshot-visibility.js';
 import type { SnapshotMark, TargetTable } from '../target-table.js';
+import { alignHeld } from './held-layout.js';
 import { lsnNumber } from './lsn-number.js';
 import type { DuckDbSession } from './session.js';
 import { readProgress } from './snapshot-progress.js';
@@ -23,9 +24,11 @@ export function hasHeld(session: DuckDbSession, address: string): Promise<boolea
   return tableExists(session, heldName(address));
 }
 
-export async function hold(session: DuckDbSession, address: string, changes: string): Promise<void> {
-  await session.run(`CREATE TABLE IF NOT EXISTS ${heldTable(address)} AS SELECT * FROM ${changes} LIMIT 0`);
-  await session.run(`INSERT INTO ${heldTable(address)} BY NAME SELECT * FROM ${changes}`);
+export async function hold(session: DuckDbSession, table: TargetTable, changes: string): Promise<void> {
+  const held = heldTable(table.address);
+  await alignHeld(session, table);
+  await session.run(`CREATE TABLE IF NOT EXISTS ${held} AS SELECT * FROM ${changes} LIMIT 0`);
+  await session.run(`INSERT INTO ${held} BY NAME SELECT * FROM ${changes}`);
 }
 
 /** Remembers a place in the stream that held changes cannot bridge: a TRUNCATE, or a change of the table's columns. */
@@ -75,6 +78,7 @@ export async function takeHeld(
   mark: SnapshotMark,
 ): Promise<{ changes: string | null; raced: boolean }> {
   if (!(await hasHeld(session, table.address))) return { changes: null, raced: false };
+  await alignHeld(session, table);
   const changes = 'held_unseen';
   await session.run(`DROP TABLE IF EXISTS ${changes}`);
   await session.run(
@@ -100,4 +104,10 @@ export async function pruneHeld(session: DuckDbSession, addresses: readonly stri
     const ended = progress === null ? `${xmin}:${xmin}:` : progress.mark.snapshot;
     await session.run(`DELETE FROM ${heldTable(address)} WHERE ${visibleIn(ended, '__xid')}`);
   }
+}
+
+/** Forgets all that was held for a table. */
+export async function dropHeld(session: DuckDbSession, address: string): Promise<void> {
+  await session.run(`DROP TABLE IF EXISTS ${heldTable(address)}`);
+  await session.run(`DELETE FROM _sluice.held_gaps WHERE address = ${literal(address)}`);
 }

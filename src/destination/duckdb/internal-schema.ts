@@ -3,8 +3,9 @@
 export const INTERNAL_SCHEMA = '_sluice';
 export const RETIRED_SCHEMA = '_sluice_retired';
 /** Version of the layout below; a file with a higher one was written by a newer Sluice. */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
+/** Makes the layout, or brings an older one up to it: each statement leaves alone what is there. */
 export const INTERNAL_DDL: readonly string[] = [
   'CREATE SCHEMA IF NOT EXISTS _sluice',
   'CREATE TABLE IF NOT EXISTS _sluice.layout (version INTEGER)',
@@ -26,4 +27,13 @@ export const INTERNAL_DDL: readonly string[] = [
   'CREATE TABLE IF NOT EXISTS _sluice.held_gaps (address VARCHAR, lsn VARCHAR, __xid UINTEGER, reason VARCHAR)',
   `CREATE TABLE IF NOT EXISTS _sluice.rejected_values (
      address VARCHAR, key VARCHAR, "column" VARCHAR, source_text VARCHAR, reason VARCHAR, lsn VARCHAR, recorded_at TIMESTAMPTZ)`,
+  // Since version 2: which slot and timeline a position belongs to, and commits that no snapshot saw yet.
+  'ALTER TABLE _sluice.streams ADD COLUMN IF NOT EXISTS slot_created_lsn VARCHAR',
+  'ALTER TABLE _sluice.streams ADD COLUMN IF NOT EXISTS timeline_id INTEGER',
+  'ALTER TABLE _sluice.streams ADD COLUMN IF NOT EXISTS unseen UINTEGER[]',
+  // Since version 2: the last backfill that was finished.
+  'ALTER TABLE _sluice.tables ADD COLUMN IF NOT EXISTS backfilled INTEGER',
+  // Since version 2: what was done to the columns of a table.
+  `CREATE TABLE IF NOT EXISTS _sluice.schema_changes (
+     address VARCHAR, "table" VARCHAR, change VARCHAR, "column" VARCHAR, detail VARCHAR, recorded_at TIMESTAMPTZ)`,
 ];

@@ -4,17 +4,19 @@ import { SluiceError } from '../../error/sluice-error.js';
 import type { BatchReceiver } from '../../thread/batch-channel.js';
 import { historyName, metadataColumns, metadataNames, type TargetTable } from '../target-table.js';
 import type { FinishLoad, LoadOutcome } from '../writer.js';
+import { alignHistory, keepDroppedColumns, widensColumn } from './align-columns.js';
 import { applyChanges } from './apply-changes.js';
 import { receivedBatches } from './batch-scan.js';
 import { ensureTableRow, readStream, writeRun, writeStream, writeTableFacts } from './facts-store.js';
 import { heldTable, takeHeld, takeHeldGaps } from './held-changes.js';
 import { lsnNumber, lsnNumberSql } from './lsn-number.js';
 import { isClaimed, refuseOccupied } from './occupied.js';
-import { loadTable } from './running-load.js';
+import { writePartitionFacts } from './partition-store.js';
+import { loadName, loadTable } from './running-load.js';
 import type { DuckDbSession } from './session.js';
 import { forgetProgress } from './snapshot-progress.js';
 import { columnList, identifier, keyEquality, literal, qualified } from './sql-text.js';
-import { columnDefinition, columnTypes, createHistory, liveRows, tableExists } from './target-ddl.js';
+import { columnTypes, createHistory, liveRows, tableExists } from './target-ddl.js';
 
 /** The end of a load (running-load.ts): one transaction puts its table in the target's place together with the checkpoint. */
 
@@ -55,16 +57,20 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
     let heldChanges = 0;
     if (mark !== null) {
       if (table.output !== 'consolidated') {
-        if (hadHistory) await reconcileHistory(session, table, mark.takenAt, mark.seedLsn);
-        else {
+        if (hadHistory) {
+          await alignHistory(session, table, now);
+          await reconcileHistory(session, table, mark.takenAt, mark.seedLsn);
+        } else {
           await createHistory(session, table);
           await session.run(
             `INSERT INTO ${qualified(history)} BY NAME SELECT *, ${identifier(metadataColumns(table.metadataPrefix).timestamp)} AS valid_from, NULL::TIMESTAMPTZ AS valid_to FROM ${load}`,
           );
         }
       }
-      if (table.output !== 'history' && table.deletes === 'soft')
-        await carryDeletedRows(session, table, mark.takenAt, mark.seedLsn);
+    }
+    if (mark === null || table.output !== 'history') {
+      await keepDroppedColumns(session, table, loadName(table), now);
+      if (mark !== null && table.deletes === 'soft') await carryDeletedRows(session, table, mark.takenAt, mark.seedLsn);
     }
     if (table.output === 'history' && mark !== null) {
       await session.run(`DROP TABLE ${load}`);
@@ -95,6 +101,7 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
     const endedAt = now().toISOString();
     await writeTableFacts(session, table, {
       loaded_generation: table.generation,
+      backfilled: table.backfill ?? 0,
       phase: 'live',
       resnapshot_reason: gap,
       snapshot: mark?.snapshot ?? null,
@@ -109,8 +116,9 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
       error_message: null,
       error_at: null,
     });
+    if (finish.partitions !== null) await writePartitionFacts(session, table.address, finish.partitions);
     if (finish.stream !== null && (await readStream(session, finish.stream.source)) === null) {
-      await writeStream(session, { ...finish.stream, confirmedAt: endedAt, updatedAt: endedAt });
+      await writeStream(session, { ...finish.stream, confirmedAt: endedAt, updatedAt: endedAt, unseen: [] });
     }
     await writeRun(session, {
       ...finish.run,
@@ -180,10 +188,14 @@ async function carryDeletedRows(session: DuckDbSession, table: TargetTable, at: 
   if (!(await tableExists(session, table))) return;
   const meta = metadataColumns(table.metadataPrefix);
   const old = await columnTypes(session, table);
-  const fresh = await columnTypes(session, { schema: table.schema, name: `_sluice_load_${table.name}` });
-  const ours = [...table.key, ...metadataNames(table.metadataPrefix)];
-  if (ours.some((name) => old.get(name) === undefined || old.get(name) !== fresh.get(name))) return;
-  const shared = table.columns.map((c) => c.name).filter((name) => old.get(name) === fresh.get(name));
+  const fresh = await columnTypes(session, loadName(table));
+  const metadata = metadataNames(table.metadataPrefix);
+  const fits = (name: string): boolean => {
+    const [was, is] = [old.get(name), fresh.get(name)];
+    return was !== undefined && is !== undefined && (was === is || widensColumn(was, is));
+  };
+  if (![...table.key, ...metadata].every(fits)) return;
+  const shared = [...fresh.keys()].filter((name) => !metadata.includes(name) && fits(name));
   const was = `o.${identifier(meta.deleted)}`;
   await session.run(
     `INSERT INTO ${loadTable(table)} (${columnList([...shared, meta.op, meta.timestamp, meta.deleted, meta.deletedAt, meta.lsn, meta.seq])})
@@ -199,12 +211,6 @@ async function carryDeletedRows(session: DuckDbSession, table: TargetTable, at: 
 async function reconcileHistory(session: DuckDbSession, table: TargetTable, at: string, lsn: string): Promise<void> {
   const history = { schema: table.schema, name: historyName(table) };
   const meta = metadataColumns(table.metadataPrefix);
-  const old = await columnTypes(session, history);
-  for (const column of table.columns) {
-    if (!old.has(column.name)) {
-      await session.run(`ALTER TABLE ${qualified(history)} ADD COLUMN ${columnDefinition(column)}`);
-    }
-  }
   const names = table.columns.map((c) => c.name);
   const same = names.map((name) => `l.${identifier(name)} IS NOT DISTINCT FROM o.${identifier(name)}`).join(' AND ');
   const openLive = `(SELECT * FROM ${qualified(history)} WHERE valid_to IS NULL)`;

@@ -5,9 +5,11 @@ import { asSluiceError, type PlainError, toPlain } from '../../error/sluice-erro
 import { BatchReceiver, type ChannelEnd } from '../../thread/batch-channel.js';
 import { historyName, type TargetTable } from '../target-table.js';
 import type { CommitPage, PageItem, PageOutcome, PageTable, PageTableOutcome, RejectedValue } from '../writer.js';
+import { alignColumns } from './align-columns.js';
 import { applyChanges } from './apply-changes.js';
 import { writeRun, writeStream, writeTableFacts } from './facts-store.js';
-import { hasHeld, heldTable, hold, holdGap } from './held-changes.js';
+import { hasHeld, heldTable, hold, holdGap, visibleIn } from './held-changes.js';
+import { alignHeld } from './held-layout.js';
 import { lsnNumber } from './lsn-number.js';
 import { closeHistoryStatements } from './merge-sql.js';
 import type { DuckDbSession } from './session.js';
@@ -170,7 +172,10 @@ async function commitOnce(
   await writeStream(session, {
     source: page.source,
     slot: page.slot,
+    slotCreatedLsn: page.slotCreatedLsn,
     systemIdentifier: page.systemIdentifier,
+    timelineId: page.timelineId,
+    unseen: page.unseen,
     confirmedLsn: page.confirmedLsn,
     confirmedAt: page.confirmedAt,
     updatedAt: now().toISOString(),
@@ -188,14 +193,18 @@ async function commitTable(
 ): Promise<PageTableOutcome | null> {
   const { table } = entry;
   const hasChanges = staged.has(entry.index);
-  const held = entry.mode === 'merge' && error === null && (await hasHeld(session, table.address));
+  // A TRUNCATE ends what the snapshot was to be compared with, so its page is merged as any other.
+  const upTo = entry.mode === 'merge' && error === null && entry.truncates.length === 0 ? (entry.upTo ?? null) : null;
+  const held = entry.mode === 'merge' && error === null && upTo === null && (await hasHeld(session, table.address));
   const quiet = !hasChanges && entry.truncates.length === 0 && entry.mismatch === null && !held && error === null;
   // Without held changes the staged ones are used as they are; a rollback brings them back.
   const changes = held ? `table_changes_${entry.index}` : stageName(entry.index);
+  if (table.widened && (hasChanges || held)) await alignColumns(session, table, now);
   let counts = { inserted: 0, updated: 0, deleted: 0 };
   let resnapshot: string | null = entry.mismatch?.reason ?? null;
 
   if (held) {
+    await alignHeld(session, table);
     await session.run(`DROP TABLE IF EXISTS ${changes}`);
     const parts = [
       `SELECT * FROM ${heldTable(table.address)}`,
@@ -207,13 +216,19 @@ async function commitTable(
   const present = hasChanges || held;
   if (entry.mode === 'hold' || error !== null) {
     if (present) {
-      await hold(session, table.address, changes);
+      await hold(session, table, changes);
       await session.run(`DROP TABLE ${changes}`);
     }
     if (entry.truncates.length > 0) resnapshot ??= 'TRUNCATE';
     for (const truncate of entry.truncates) await holdGap(session, table.address, truncate, 'TRUNCATE');
     // A load that is running may end after this; only one whose snapshot saw the change of columns makes the table whole.
-    if (entry.mismatch !== null) await holdGap(session, table.address, entry.mismatch, entry.mismatch.reason);
+    if (entry.mismatch !== null) {
+      const { reason, lsn } = entry.mismatch;
+      // It names the first transaction whose changes are not in the page; later ones may still be hidden from snapshots.
+      for (const xid of new Set([entry.mismatch.xid, ...page.unseen])) {
+        await holdGap(session, table.address, { lsn, xid }, reason);
+      }
+    }
     if (entry.mode === 'merge' && entry.truncates.length > 0) await closeHistory(session, entry);
   } else if (entry.truncates.length > 0) {
     resnapshot ??= 'TRUNCATE';
@@ -226,18 +241,19 @@ async function commitTable(
       await session.run(`CREATE TEMP TABLE ${later} AS SELECT * FROM ${changes} WHERE NOT (${before})`);
       await session.run(`DELETE FROM ${changes} WHERE NOT (${before})`);
       counts = await applyChanges(session, table, changes);
-      await hold(session, table.address, later);
+      await hold(session, table, later);
       await session.run(`DROP TABLE ${later}`);
     }
     await closeHistory(session, entry);
   } else if (present) {
+    if (upTo !== null) await holdUnseen(session, table, changes, upTo);
     counts = await applyChanges(session, table, changes);
   }
 
   const rejected = staged.hasRejected ? await keepRejected(session, entry, now) : 0;
   if (quiet) return null;
   const endedAt = now().toISOString();
-  const live = entry.mode === 'merge' && error === null;
+  const live = entry.mode === 'merge' && error === null && upTo === null;
   await writeTableFacts(session, table, {
     ...(resnapshot === null ? {} : { resnapshot_reason: resnapshot }),
     ...(live ? { rows: await liveRows(session, table), as_of_lsn: page.confirmedLsn, as_of: page.confirmedAt } : {}),
@@ -265,6 +281,22 @@ async function commitTable(
     });
   }
   return { index: entry.index, ...counts, rejected, needsLoad: resnapshot !== null, error };
+}
+
+/** Moves the changes that a snapshot does not see to the held ones. */
+async function holdUnseen(
+  session: DuckDbSession,
+  table: TargetTable,
+  changes: string,
+  snapshot: string,
+): Promise<void> {
+  const unseen = `${changes}_unseen`;
+  const seen = visibleIn(snapshot, '__xid');
+  await session.run(`DROP TABLE IF EXISTS ${unseen}`);
+  await session.run(`CREATE TEMP TABLE ${unseen} AS SELECT * FROM ${changes} WHERE NOT ${seen}`);
+  const moved = await session.run(`DELETE FROM ${changes} WHERE NOT ${seen}`);
+  if (moved > 0) await hold(session, table, unseen);
+  await session.run(`DROP TABLE ${unseen}`);
 }
 
 async function closeHistory(session: DuckDbSession, entry: PageTable): Promise<void> {

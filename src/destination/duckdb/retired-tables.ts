@@ -1,6 +1,7 @@
 import { historyName } from '../target-table.js';
 import type { RetireTable } from '../writer.js';
 import { RETIRED_SCHEMA } from './internal-schema.js';
+import { movePartitionFacts } from './partition-store.js';
 import { loadTable } from './running-load.js';
 import type { DuckDbSession } from './session.js';
 import { forgetProgress } from './snapshot-progress.js';
@@ -19,6 +20,7 @@ function parts(table: RetireTable): { schema: string; name: string }[] {
 async function forget(session: DuckDbSession, { address, schema, name }: RetireTable): Promise<void> {
   await dropUnfinished(session, { address, schema, name });
   await session.run(`DELETE FROM _sluice.tables WHERE address = ${literal(address)}`);
+  await movePartitionFacts(session, address, null);
   for (const name of [`held ${address}`, `rejected ${address}`]) {
     await session.run(`DROP TABLE IF EXISTS ${qualified({ schema: '_sluice', name })}`);
   }
@@ -83,6 +85,7 @@ export async function moveTable(session: DuckDbSession, from: RetireTable, to: R
     for (const table of ['runs', 'rejected_values']) {
       await session.run(`UPDATE _sluice.${table} SET address = ${is} WHERE address = ${was}`);
     }
+    await movePartitionFacts(session, from.address, to.address);
     const held = { schema: '_sluice', name: `held ${from.address}` };
     if (await tableExists(session, held)) {
       await session.run(`ALTER TABLE ${qualified(held)} RENAME TO ${identifier(`held ${to.address}`)}`);

@@ -17,7 +17,8 @@ import { columnDefinition, ensureSchema, tableExists } from './target-ddl.js';
  * from (snapshot-progress.ts), a load that was killed can be gone on with; otherwise the next one removes what it left.
  */
 
-function loadName(table: { readonly schema: string; readonly name: string }): { schema: string; name: string } {
+/** Beside the target, in its schema. */
+export function loadName(table: { readonly schema: string; readonly name: string }): { schema: string; name: string } {
   return { schema: table.schema, name: `_sluice_load_${table.name}` };
 }
 

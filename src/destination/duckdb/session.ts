@@ -64,14 +64,14 @@ export class DuckDbSession {
   }
 
   /**
-   * Looks whether the file has Sluice's own tables; nothing is made.
+   * The version of Sluice's own tables in the file, 0 where it has none; nothing is made.
    * @throws SluiceError DESTINATION_FAILED when a newer Sluice made them
    */
-  async hasLayout(): Promise<boolean> {
+  async layoutVersion(): Promise<number> {
     const known = await this.rows<{ n: number }>(
       "SELECT count(*)::INTEGER AS n FROM duckdb_tables() WHERE schema_name = '_sluice' AND table_name = 'layout'",
     );
-    if (known[0]?.n === 0) return false;
+    if (known[0]?.n === 0) return 0;
     const [layout] = await this.rows<{ version: number }>('SELECT max(version) AS version FROM _sluice.layout');
     if (layout !== undefined && layout.version > LAYOUT_VERSION) {
       throw new SluiceError({
@@ -80,15 +80,16 @@ export class DuckDbSession {
         hint: 'use the newer Sluice that wrote the file',
       });
     }
-    return true;
+    return layout?.version ?? 0;
   }
 
-  /** Makes Sluice's own tables where they are missing; looks once a session. */
+  /** Makes Sluice's own tables where they are missing or older; looks once a session. */
   async prepareLayout(): Promise<void> {
     if (this.#prepared) return;
-    if (!(await this.hasLayout())) {
+    if ((await this.layoutVersion()) < LAYOUT_VERSION) {
       await this.transaction(async () => {
         for (const statement of INTERNAL_DDL) await this.run(statement);
+        await this.run('DELETE FROM _sluice.layout');
         await this.run(`INSERT INTO _sluice.layout VALUES (${LAYOUT_VERSION})`);
       });
     }

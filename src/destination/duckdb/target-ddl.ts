@@ -38,6 +38,17 @@ export function columnDefinition(column: TargetTable['columns'][number]): string
   return `${identifier(column.name)} ${duckdbTypeName(column.type)}${compression}`;
 }
 
+/** Makes an empty table with the columns of another, however floats are kept there. @returns their names */
+export async function copyDefinition(session: DuckDbSession, from: TableName, to: TableName): Promise<string[]> {
+  const types = await columnTypes(session, from);
+  const columns = [...types].map(([name, type]) => {
+    const compression = type === 'FLOAT' || type === 'DOUBLE' ? ' USING COMPRESSION ALP' : '';
+    return `${identifier(name)} ${type}${compression}`;
+  });
+  await session.run(`CREATE TABLE ${qualified(to)} (${columns.join(', ')})`);
+  return [...types.keys()];
+}
+
 export async function createHistory(session: DuckDbSession, table: TargetTable): Promise<void> {
   const columns = [
     ...table.columns.map(columnDefinition),
@@ -48,23 +59,6 @@ export async function createHistory(session: DuckDbSession, table: TargetTable):
   await session.run(
     `CREATE TABLE ${qualified({ schema: table.schema, name: historyName(table) })} (${columns.join(', ')})`,
   );
-}
-
-/** Brings missing columns to the table and its history; columns that are there stay as they are. */
-export async function addMissingColumns(session: DuckDbSession, table: TargetTable): Promise<void> {
-  const names: TableName[] = [];
-  if (table.output !== 'history') names.push(table);
-  if (table.method === 'cdc' && table.output !== 'consolidated')
-    names.push({ schema: table.schema, name: historyName(table) });
-  for (const name of names) {
-    const existing = await columnTypes(session, name);
-    if (existing.size === 0) continue;
-    const known = new Set([...existing.keys()].map((column) => column.toLowerCase()));
-    for (const column of table.columns) {
-      if (known.has(column.name.toLowerCase())) continue;
-      await session.run(`ALTER TABLE ${qualified(name)} ADD COLUMN ${columnDefinition(column)}`);
-    }
-  }
 }
 
 /** Rows that are not soft-deleted; of a history-only table the current versions. */

@@ -4,33 +4,46 @@ import { SluiceError } from '../../error/sluice-error.js';
 import type { ChannelEnd } from '../../thread/batch-channel.js';
 import { BatchReceiver } from '../../thread/batch-channel.js';
 import { emitEvent, serve } from '../../thread/call.js';
+import type { Comparison } from '../comparison.js';
 import type { DestinationFacts } from '../facts.js';
 import type { LoadProgress } from '../load-progress.js';
 import type { SnapshotMark, TargetTable } from '../target-table.js';
 import type {
+  AddColumns,
+  BackfillOutcome,
   BeginLoad,
+  BeginShadow,
   CommitPage,
+  CompareShadow,
+  FinishBackfill,
   FinishLoad,
   LoadOutcome,
   LoadPart,
   PageOutcome,
   RecordFailure,
+  RecordPartitions,
+  RenameColumns,
   RetireTable,
   WriteRows,
 } from '../writer.js';
+import { addColumns, alignColumns, renameColumns } from './align-columns.js';
+import { finishBackfill } from './backfill.js';
 import { receivedBatches } from './batch-scan.js';
+import { compareShadow } from './compare-shadow.js';
 import { ensureTableRow, readFacts, writeRun, writeTableFacts } from './facts-store.js';
-import { pruneHeld } from './held-changes.js';
+import { dropHeld, pruneHeld } from './held-changes.js';
 import { finishLoad, moveRejected, takeRejected } from './loads.js';
 import { upsertStatements } from './merge-sql.js';
 import { commitPage, StagedPage } from './pages.js';
+import { writePartitionFacts } from './partition-store.js';
 import { publishCopy } from './publish-copy.js';
 import { dropTable, moveTable, retireTable } from './retired-tables.js';
 import { RunningLoad, rebaseLoad } from './running-load.js';
 import { DuckDbSession, type SessionSettings } from './session.js';
+import { RunningShadow } from './shadow.js';
 import { forgetProgress, forgetProgressOfOthers, readProgress } from './snapshot-progress.js';
 import { columnList, identifier, literal, qualified } from './sql-text.js';
-import { addMissingColumns, liveRows } from './target-ddl.js';
+import { liveRows } from './target-ddl.js';
 
 /** The thread that owns one DuckDB file: all work on it is done here, one call after the other. */
 
@@ -38,7 +51,7 @@ const now = (): Date => new Date();
 
 let settings: SessionSettings | null = null;
 let session: DuckDbSession | null = null;
-const loads = new Map<string, RunningLoad>();
+const loads = new Map<string, RunningLoad | RunningShadow>();
 const page = new StagedPage();
 
 async function openedToLook(limits: { busyWaitMs: number } | null): Promise<DuckDbSession> {
@@ -59,7 +72,7 @@ function release(): void {
   session = null;
 }
 
-function runningLoad(address: string): RunningLoad {
+function runningLoad(address: string): RunningLoad | RunningShadow {
   const load = loads.get(address);
   if (load === undefined) throw new SluiceError({ code: 'INTERNAL', message: `no load of ${address} is running` });
   return load;
@@ -98,7 +111,11 @@ const surface = {
   },
 
   async openPart(part: LoadPart): Promise<void> {
-    runningLoad(part.address).open(part);
+    const load = runningLoad(part.address);
+    if (!(load instanceof RunningLoad)) {
+      throw new SluiceError({ code: 'INTERNAL', message: `${part.address} is no load in parts` });
+    }
+    load.open(part);
   },
 
   async rebaseLoad(load: { table: TargetTable; mark: SnapshotMark }): Promise<void> {
@@ -130,6 +147,13 @@ const surface = {
     return outcome;
   },
 
+  async finishBackfill(backfill: FinishBackfill): Promise<BackfillOutcome> {
+    loads.get(backfill.table.address)?.close();
+    const outcome = await finishBackfill(await opened(), backfill, now);
+    loads.delete(backfill.table.address);
+    return outcome;
+  },
+
   async abandonLoad(address: string): Promise<void> {
     const load = loads.get(address);
     loads.delete(address);
@@ -148,6 +172,17 @@ const surface = {
     await pruneHeld(await opened(), request.addresses, request.xmin);
   },
 
+  async beginShadow(begin: BeginShadow): Promise<void> {
+    loads.get(begin.load)?.close();
+    loads.set(begin.load, await RunningShadow.begin(await opened(), begin));
+  },
+
+  async compareShadow(request: CompareShadow): Promise<readonly Comparison[]> {
+    loads.get(request.load)?.close();
+    loads.delete(request.load);
+    return compareShadow(await opened(), request);
+  },
+
   async stageRows(request: { table: TargetTable; channel: ChannelEnd }): Promise<void> {
     const db = await opened();
     const receiver = new BatchReceiver<BatchMessage>(request.channel);
@@ -164,6 +199,7 @@ const surface = {
     const db = await opened();
     const { table } = request;
     return db.transaction(async () => {
+      if (table.widened) await alignColumns(db, table, now);
       const [count] = await db.rows<{ n: string }>(`SELECT count(*) AS n FROM ${incoming(table)}`);
       const rows = Number(count?.n ?? 0);
       if (rows > 0) {
@@ -245,9 +281,44 @@ const surface = {
     );
   },
 
-  async addColumns(table: TargetTable): Promise<void> {
+  async recordPartitions(request: RecordPartitions): Promise<void> {
     const db = await opened();
-    await db.transaction(() => addMissingColumns(db, table));
+    const { address, partitions, accepted } = request;
+    await db.transaction(async () => {
+      await writePartitionFacts(db, address, partitions);
+      if (accepted === null) return;
+      await writeRun(db, {
+        ...accepted.run,
+        address,
+        kind: 'partitions',
+        status: 'ok',
+        endedAt: now().toISOString(),
+        rows: 0,
+        inserted: 0,
+        updated: 0,
+        deleted: 0,
+        rejected: 0,
+        fromLsn: null,
+        toLsn: null,
+        errorCode: accepted.code,
+        errorMessage: accepted.message,
+      });
+    });
+  },
+
+  async addColumns(request: AddColumns): Promise<void> {
+    const db = await opened();
+    await db.transaction(() => addColumns(db, request, now));
+  },
+
+  async widenColumns(table: TargetTable): Promise<void> {
+    const db = await opened();
+    await db.transaction(() => alignColumns(db, table, now));
+  },
+
+  async renameColumns(request: RenameColumns): Promise<void> {
+    const db = await opened();
+    await db.transaction(() => renameColumns(db, request, now));
   },
 
   async retireTable(request: RetireTable): Promise<void> {
@@ -279,6 +350,14 @@ const surface = {
     await db.transaction(async () => {
       await db.run(`DELETE FROM _sluice.streams WHERE source = ${literal(source)}`);
       await forgetProgressOfOthers(db, source, []);
+    });
+  },
+
+  async restartStream(request: { source: string; addresses: readonly string[] }): Promise<void> {
+    const db = await opened();
+    await db.transaction(async () => {
+      await db.run(`DELETE FROM _sluice.streams WHERE source = ${literal(request.source)}`);
+      for (const address of request.addresses) await dropHeld(db, address);
     });
   },
 

@@ -1,6 +1,8 @@
 import { asSluiceError } from '../../error/sluice-error.js';
+import type { RelationTarget } from '../../pgoutput/relation-cache.js';
 import { type ConnectTarget, requestCancel } from '../../source/connect.js';
 import type { DecodedColumn } from '../../source/copy-decoder.js';
+import type { PartitionRecord } from '../../source/partition-leaf.js';
 import type { ChannelEnd } from '../../thread/batch-channel.js';
 import { startThread, type ThreadHandle } from '../../thread/call.js';
 import type { HeapRelation } from '../heap-range.js';
@@ -13,6 +15,13 @@ export interface BeginSnapshot {
   readonly name: string;
   /** Views and foreign tables cannot be locked; for them the snapshot alone has to do. */
   readonly lock: boolean;
+  /** The table as it was looked at; once it is locked it has to be that one still. */
+  readonly expected: {
+    readonly oid: number;
+    readonly columns: readonly { readonly attnum: number; readonly name: string; readonly type: string }[];
+  };
+  /** Oid of a partitioned table whose leaves are wanted; null: none are. */
+  readonly partitionsOf: number | null;
 }
 
 export interface SnapshotTaken {
@@ -20,6 +29,7 @@ export interface SnapshotTaken {
   readonly snapshotLsn: string;
   /** Server clock, ISO 8601 UTC. */
   readonly takenAt: string;
+  readonly partitions: PartitionRecord | null;
 }
 
 export interface CopyRequest {
@@ -31,7 +41,7 @@ export interface CopyRequest {
 }
 
 /** Takes part in the snapshot that another thread's transaction exported. */
-export interface JoinSnapshot extends BeginSnapshot {
+export interface JoinSnapshot extends Pick<BeginSnapshot, 'schema' | 'name' | 'lock'> {
   readonly snapshot: string;
 }
 
@@ -51,24 +61,47 @@ export interface CopySummary {
   readonly rejected: readonly number[];
 }
 
-export interface PeekTable {
+export interface PeekTable extends RelationTarget {
   readonly address: string;
-  readonly oid: number;
-  readonly columns: readonly DecodedColumn[];
-  /** Positions of the key columns. */
-  readonly keyColumns: readonly number[];
   /** Transactions that the table's snapshot saw are skipped; null while the table waits for a load. */
   readonly gate: { readonly snapshot: string; readonly snapshotLsn: string } | null;
 }
 
-export interface PeekRequest {
+/** How a page is decoded, wherever its messages come from. */
+export interface PageRequest {
+  readonly confirmedLsn: string;
+  /** `pg_current_snapshot()` before the page, to tell which of its transactions may not be visible yet. */
+  readonly snapshot: string;
+  readonly tables: readonly PeekTable[];
+  readonly channel: ChannelEnd;
+}
+
+export interface PeekRequest extends PageRequest {
   readonly slot: string;
   readonly publication: string;
   /** Ends with the first transaction that brings the page to so many messages. */
   readonly maxChanges: number;
-  readonly confirmedLsn: string;
-  readonly tables: readonly PeekTable[];
-  readonly channel: ChannelEnd;
+}
+
+export interface FollowRequest {
+  readonly target: ConnectTarget;
+  readonly slot: string;
+  readonly publication: string;
+  /** The destination holds everything before it. */
+  readonly startLsn: string;
+  /** When a page is due. */
+  readonly flush: { readonly everyMs: number; readonly rows: number };
+  /** For what does not fit in memory. */
+  readonly spillFolder: string;
+}
+
+export interface StreamLook {
+  /** Whole transactions that are due, to be staged now; null: none are. */
+  readonly page: { readonly rows: number } | null;
+  /** Where the stream stands with that page, or without one. */
+  readonly position: string;
+  /** No page, but the position is worth confirming: it has moved for a while, or the server waits for it. */
+  readonly moved: boolean;
 }
 
 export interface PageSummary {
@@ -78,6 +111,8 @@ export interface PageSummary {
   readonly messages: number;
   readonly lastEndLsn: string | null;
   readonly lastCommitAt: string | null;
+  /** Ids of transactions that the request's snapshot does not see. */
+  readonly unseen: readonly number[];
   readonly truncates: readonly {
     readonly table: number;
     readonly lsn: string;
@@ -187,6 +222,29 @@ export class ReaderThread {
   /** After a failed copy: leaves its transaction, connecting anew where the connection is gone. */
   async resetSession(): Promise<void> {
     this.#cancelRequest = await this.#thread.call.resetSession(this.#target);
+  }
+
+  /** Follows by the replication protocol from here on; copies and peeks need resetSession() after stopStream(). */
+  startStream(request: Omit<FollowRequest, 'target'>): Promise<void> {
+    return this.#thread.call.startStream({ ...request, target: this.#target });
+  }
+
+  /** Waits for a page that is due, at most `waitMs`; with `cut` whatever is whole is due. @throws what ended the stream */
+  lookForPage(request: { readonly waitMs: number; readonly cut: boolean }): Promise<StreamLook> {
+    return this.#thread.call.lookForPage(request);
+  }
+
+  /** Sends the page that was found. It can be sent again until it is confirmed. */
+  stageStreamed(request: PageRequest): Promise<Omit<PageSummary, 'messages'>> {
+    return this.#thread.call.stageStreamed(request, [request.channel.port]);
+  }
+
+  confirmStreamed(lsn: string): Promise<void> {
+    return this.#thread.call.confirmStreamed(lsn);
+  }
+
+  stopStream(): Promise<void> {
+    return this.#thread.call.stopStream(null);
   }
 
   peekPage(request: PeekRequest): Promise<PageSummary> {

@@ -2,29 +2,34 @@ import type { RecordBatch } from 'apache-arrow';
 import { type BatchMessage, detachBatch } from '../../batch/transfer.js';
 import type { LoadItem, PageItem, RejectedValue } from '../../destination/writer.js';
 import { SluiceError } from '../../error/sluice-error.js';
-import { ChangeDecoder } from '../../pgoutput/change-decoder.js';
+import { ChangeDecoder, type DecoderTable } from '../../pgoutput/change-decoder.js';
 import { formatLsn, lsnFromBigInt, parseLsn } from '../../pgoutput/lsn.js';
-import { parseSnapshot } from '../../pgoutput/snapshot-visibility.js';
+import { isVisible, parseSnapshot } from '../../pgoutput/snapshot-visibility.js';
 import { type ConnectTarget, connectSource, type SourceConnection } from '../../source/connect.js';
 import { CopyTableDecoder } from '../../source/copy-decoder.js';
 import { copyOut } from '../../source/copy-stream.js';
 import { CopyTupleReader } from '../../source/copy-tuples.js';
 import { sqlState } from '../../source/errors.js';
+import { readPartitions } from '../../source/partition-leaf.js';
 import { quoteLiteral, quoteQualified } from '../../source/sql-identifier.js';
 import { BatchSender } from '../../thread/batch-channel.js';
 import { emitEvent, serve } from '../../thread/call.js';
 import { claimTask, isPauseAsked } from '../../thread/merged-channel.js';
 import { type HeapRelation, TID_RANGE_VERSION } from '../heap-range.js';
+import { FollowedStream } from './followed-stream.js';
 import type {
   BeginSnapshot,
   CopyProgress,
   CopyRangesRequest,
   CopyRequest,
   CopySummary,
+  FollowRequest,
   JoinSnapshot,
+  PageRequest,
   PageSummary,
   PeekRequest,
   SnapshotTaken,
+  StreamLook,
 } from './reader-thread.js';
 
 /** A thread with one connection to the source: it receives and decodes; batches go straight to the writing thread. */
@@ -53,6 +58,7 @@ const LOCK_WAIT = '60s';
 const LOCK_NOT_AVAILABLE = '55P03';
 
 let connection: SourceConnection | null = null;
+let followed: FollowedStream | null = null;
 const never = new AbortController().signal;
 
 function connected(): SourceConnection {
@@ -115,6 +121,7 @@ const surface = {
     await db.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', [], never);
     // The lock comes first and the snapshot after it: TRUNCATE and rewriting ALTERs are not MVCC-safe (DESIGN 3).
     if (request.lock) await lockTable(db, request);
+    await checkShape(db, request);
     const [row] = await db.query<{ snapshot: string; lsn: string; at: string }>(
       `SELECT pg_catalog.pg_current_snapshot()::text AS snapshot,
          CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_insert_lsn() END::text AS lsn,
@@ -123,7 +130,8 @@ const surface = {
       never,
     );
     if (row === undefined) throw new SluiceError({ code: 'INTERNAL', message: 'the server gave no snapshot' });
-    return { snapshot: row.snapshot, snapshotLsn: row.lsn, takenAt: row.at };
+    const partitions = request.partitionsOf === null ? null : await readPartitions(db, request.partitionsOf, never);
+    return { snapshot: row.snapshot, snapshotLsn: row.lsn, takenAt: row.at, partitions };
   },
 
   /** For {@link joinSnapshot} of other threads, while this one's transaction lasts. */
@@ -229,6 +237,41 @@ const surface = {
       throw error;
     }
   },
+
+  /** Begins to follow by the replication protocol. The plain session is not needed meanwhile and given back. */
+  async startStream(request: FollowRequest): Promise<void> {
+    await connection?.end();
+    connection = null;
+    followed = await FollowedStream.open(request, never);
+  },
+
+  async lookForPage(request: { waitMs: number; cut: boolean }): Promise<StreamLook> {
+    return following().look(request);
+  },
+
+  async stageStreamed(request: PageRequest): Promise<Omit<PageSummary, 'messages'>> {
+    const sender = new BatchSender<PageItem<BatchMessage>>(request.channel, WINDOW);
+    try {
+      const page = openPage(request, sender);
+      await following().stage(page.decoder, () => (sender.isFull ? sender.waitForRoom(never) : Promise.resolve()));
+      const summary = page.finish();
+      sender.end();
+      return summary;
+    } catch (error) {
+      sender.fail(error);
+      throw error;
+    }
+  },
+
+  async confirmStreamed(lsn: string): Promise<void> {
+    following().committed(parseLsn(lsn));
+  },
+
+  async stopStream(_: null): Promise<void> {
+    const stream = followed;
+    followed = null;
+    await stream?.close();
+  },
 };
 
 type SendBatch = (batch: BatchMessage, transfer: readonly ArrayBuffer[]) => void;
@@ -264,22 +307,60 @@ async function copyTable(
   return decoder.finish();
 }
 
-async function peek(request: PeekRequest, sender: BatchSender<PageItem<BatchMessage>>): Promise<PageSummary> {
+function following(): FollowedStream {
+  if (followed === null) throw new SluiceError({ code: 'INTERNAL', message: 'the reading thread follows no stream' });
+  return followed;
+}
+
+/**
+ * Between the look at the catalog and the lock a table may have been altered, or another may have taken its name. What
+ * COPY then sends could be read as something else of the same width, so it is not even asked for.
+ */
+async function checkShape(db: SourceConnection, { schema, name, expected }: BeginSnapshot): Promise<void> {
+  const rows = await db.query<{ oid: string; attnum: number; name: string; type: string }>(
+    `SELECT c.oid::text AS oid, a.attnum, a.attname AS name, pg_catalog.format_type(a.atttypid, a.atttypmod) AS type
+     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+     WHERE c.oid = $1::pg_catalog.regclass AND a.attnum > 0 AND NOT a.attisdropped`,
+    [quoteQualified({ schema, name })],
+    never,
+  );
+  const columns = new Map(rows.map((row) => [row.attnum, row]));
+  const same =
+    rows[0]?.oid === String(expected.oid) &&
+    expected.columns.every((column) => {
+      const found = columns.get(column.attnum);
+      return found?.name === column.name && found.type === column.type;
+    });
+  if (same) return;
+  throw new SluiceError({
+    code: 'SCHEMA_MOVED',
+    message: `${schema}.${name} was altered just before it was to be read`,
+    hint: 'nothing was read; the next sync takes it as it is then',
+  });
+}
+
+/** A decoder for one page, whose batches and rejected values go to `sender`. */
+function openPage(request: PageRequest, sender: BatchSender<PageItem<BatchMessage>>) {
   const truncates: PageSummary['truncates'][number][] = [];
   const mismatches: PageSummary['mismatches'][number][] = [];
   const rejected = new Map<number, RejectedValue[]>();
   let lastCommitAt: string | null = null;
-  let messages = 0;
+  const snapshot = parseSnapshot(request.snapshot);
+  const unseen: number[] = [];
   const sendRejected = (table: number): void => {
     const values = rejected.get(table) ?? [];
     rejected.delete(table);
     if (values.length > 0) sender.send({ kind: 'rejected', table, values }, []);
   };
   const decoder = new ChangeDecoder({
-    tables: request.tables.map(({ gate, ...table }) => ({
-      ...table,
-      ...(gate === null ? {} : { gate: { ...parseSnapshot(gate.snapshot), snapshotLsn: parseLsn(gate.snapshotLsn) } }),
-    })),
+    tables: request.tables.map(
+      ({ gate, ...table }): DecoderTable => ({
+        ...table,
+        ...(gate === null
+          ? {}
+          : { gate: { ...parseSnapshot(gate.snapshot), snapshotLsn: parseLsn(gate.snapshotLsn) } }),
+      }),
+    ),
     confirmedLsn: parseLsn(request.confirmedLsn),
     maxRows: BATCH_ROWS,
     maxBytes: BATCH_BYTES,
@@ -321,14 +402,36 @@ async function peek(request: PeekRequest, sender: BatchSender<PageItem<BatchMess
         }
         case 'commit':
           lastCommitAt = commitTime(event.commitTs);
+          if (!isVisible(event.xid, snapshot)) unseen.push(event.xid);
           return;
       }
     },
   });
+  return {
+    decoder,
+    finish(): Omit<PageSummary, 'messages'> {
+      const { transactions, changes, lastEndLsn } = decoder.finish();
+      for (const table of [...rejected.keys()]) sendRejected(table);
+      return {
+        transactions,
+        changes,
+        lastEndLsn: lastEndLsn === null ? null : formatLsn(lastEndLsn),
+        lastCommitAt,
+        unseen,
+        truncates,
+        mismatches,
+      };
+    },
+  };
+}
+
+async function peek(request: PeekRequest, sender: BatchSender<PageItem<BatchMessage>>): Promise<PageSummary> {
+  const page = openPage(request, sender);
+  let messages = 0;
   const tuples = new CopyTupleReader(3, (bytes) => {
     messages += 1;
     const start = tuples.starts[2] ?? 0;
-    decoder.push(bytes, start, start + (tuples.lengths[2] ?? 0), readLsn(bytes, tuples.starts[0] ?? 0));
+    page.decoder.push(bytes, start, start + (tuples.lengths[2] ?? 0), readLsn(bytes, tuples.starts[0] ?? 0));
   });
   const db = connected();
   await db.query(`SET work_mem = ${quoteLiteral(PEEK_WORK_MEM)}`, [], never);
@@ -346,17 +449,7 @@ async function peek(request: PeekRequest, sender: BatchSender<PageItem<BatchMess
     never,
   );
   tuples.finish();
-  const { transactions, changes, lastEndLsn } = decoder.finish();
-  for (const table of [...rejected.keys()]) sendRejected(table);
-  return {
-    transactions,
-    changes,
-    messages,
-    lastEndLsn: lastEndLsn === null ? null : formatLsn(lastEndLsn),
-    lastCommitAt,
-    truncates,
-    mismatches,
-  };
+  return { ...page.finish(), messages };
 }
 
 /** pgoutput splits the option at commas like an identifier list, so the name is quoted as an identifier inside it. */

@@ -1,4 +1,5 @@
 import type { Finding } from '../finding.js';
+import { settingMending } from '../platform.js';
 import { cdcTables, type Subject } from '../subject.js';
 
 /** The oldest major that can publish a partitioned table under its own name. */
@@ -13,7 +14,7 @@ export function checkServerVersion({ source, catalog }: Subject): Finding[] {
       code: 'SERVER_VERSION',
       address: source.name,
       message: `the server is Postgres ${version}; 13 or later is needed`,
-      why: 'publish_via_partition_root and wal_status came with 13',
+      why: 'publish_via_partition_root and wal_status came with 13; older majors are not tested',
       fixSql: null,
       needsRestart: false,
     },
@@ -50,8 +51,7 @@ export function checkWalLevel(subject: Subject): Finding[] {
       address: source.name,
       message: `wal_level is ${catalog.server.walLevel}, cdc needs logical`,
       why: 'below logical the write-ahead log does not hold what rows changed; managed services set it by rds.logical_replication or cloudsql.logical_decoding',
-      fixSql: 'alter system set wal_level = logical;',
-      needsRestart: true,
+      ...settingMending(subject, 'wal_level', 'logical', true),
     },
   ];
 }

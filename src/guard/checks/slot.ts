@@ -1,8 +1,14 @@
+import { formatDuration } from '../../config/duration.js';
 import { quoteLiteral } from '../../source/sql-identifier.js';
 import type { Finding } from '../finding.js';
-import { cdcTables, type Subject } from '../subject.js';
+import { settingMending } from '../platform.js';
+import { cdcTables, known, type Subject } from '../subject.js';
 
 const MB_BYTES = 1024 * 1024;
+/** The WAL lag guard acts at this part of max_slot_wal_keep_size where that is below its own threshold. */
+const CRITICAL_PART = 0.8;
+/** Somebody on leave must not cost a resync. */
+const SHORT_IDLE_MS = 24 * 3_600_000;
 
 export function checkSlotCapacity(subject: Subject): Finding[] {
   const { source, catalog } = subject;
@@ -16,8 +22,7 @@ export function checkSlotCapacity(subject: Subject): Finding[] {
       address: `${source.name}:slot`,
       message: `all ${max} replication slots of the server are in use`,
       why: 'the source needs one of its own; inactive slots that nobody reads also hold WAL for ever',
-      fixSql: `alter system set max_replication_slots = ${max + 5};`,
-      needsRestart: true,
+      ...settingMending(subject, 'max_replication_slots', String(max + 5), true),
     },
   ];
 }
@@ -27,7 +32,11 @@ export function checkWalSenders(subject: Subject): Finding[] {
   const { source, catalog } = subject;
   const { usedWalSenders: used, maxWalSenders: max } = catalog.server;
   if (cdcTables(subject).length === 0 || used < max) return [];
+  // A slot that is being read by the continuous transport has its sender already.
+  const reading = catalog.slots.some((slot) => slot.name === source.cdc.slot && slot.active);
+  if (reading) return [];
   const needed = source.cdc.transport === 'continuous';
+  const mending = settingMending(subject, 'max_wal_senders', String(max + 5), true);
   return [
     {
       level: needed ? 'error' : 'info',
@@ -37,8 +46,7 @@ export function checkWalSenders(subject: Subject): Finding[] {
       why: needed
         ? 'the continuous transport takes one'
         : 'the scheduled transport takes none; continuous would take one',
-      fixSql: needed ? `alter system set max_wal_senders = ${max + 5};` : null,
-      needsRestart: needed,
+      ...(needed ? mending : { fixSql: null, needsRestart: false }),
     },
   ];
 }
@@ -48,26 +56,50 @@ export function checkWalRetention(subject: Subject): Finding[] {
   const { source, catalog } = subject;
   if (cdcTables(subject).length === 0) return [];
   const keepMb = catalog.server.maxSlotWalKeepSizeMb;
-  const finding = { address: source.name, code: 'WAL_RETENTION', needsRestart: false };
+  const { warningMb, criticalMb } = source.cdc.lag;
+  const roomMb = Math.ceil(criticalMb / CRITICAL_PART);
+  const finding = {
+    address: source.name,
+    code: 'WAL_RETENTION',
+    level: 'warning' as const,
+    ...settingMending(subject, 'max_slot_wal_keep_size', `'${roomMb}MB'`, false),
+  };
   if (keepMb === null) {
     return [
       {
         ...finding,
-        level: 'info',
         message: 'the server keeps WAL for slots without a limit (max_slot_wal_keep_size = -1)',
-        why: `while Sluice does not run, WAL piles up on the server's disk; cdc.lag.critical_mb (${source.cdc.lag.criticalMb}) only acts while it runs`,
-        fixSql: null,
+        why: `while Sluice does not run, WAL piles up until the server's disk is full; cdc.lag.critical_mb (${criticalMb}) only acts while it runs`,
       },
     ];
   }
-  if (keepMb >= source.cdc.lag.criticalMb) return [];
+  if (keepMb * CRITICAL_PART >= criticalMb) return [];
+  const actsAtMb = Math.floor(keepMb * CRITICAL_PART);
   return [
     {
       ...finding,
-      level: 'warning',
-      message: `the server gives a slot up after ${keepMb} MB of WAL, before cdc.lag.critical_mb (${source.cdc.lag.criticalMb}) is reached`,
-      why: 'the slot can be lost without a warning of Sluice, and every table is loaded anew then',
-      fixSql: `alter system set max_slot_wal_keep_size = '${source.cdc.lag.criticalMb}MB';\nselect pg_reload_conf();`,
+      message: `the server gives a slot up after ${keepMb} MB of WAL (max_slot_wal_keep_size), so ${actsAtMb} MB are critical and not cdc.lag.critical_mb (${criticalMb})`,
+      why: `${actsAtMb <= warningMb ? `cdc.lag.warning_mb (${warningMb}) would warn too late; ` : ''}once the slot is lost every table is loaded anew`,
+    },
+  ];
+}
+
+/** 18+: a slot that nobody reads for so long is invalidated at the next checkpoint. */
+export function checkIdleSlotTimeout(subject: Subject): Finding[] {
+  const { source } = subject;
+  const timeoutMs = known(subject.readiness?.session)?.idleSlotTimeoutMs ?? null;
+  if (timeoutMs === null || cdcTables(subject).length === 0) return [];
+  const short = timeoutMs < SHORT_IDLE_MS;
+  return [
+    {
+      level: short ? 'warning' : 'info',
+      code: 'SLOT_IDLE_TIMEOUT',
+      address: source.name,
+      message: `the server invalidates a slot that nobody reads for ${formatDuration(timeoutMs)} (idle_replication_slot_timeout)`,
+      why: 'a Sluice that stops for longer, or a schedule that is slower, loses the slot, and every table is loaded anew',
+      ...(short
+        ? settingMending(subject, 'idle_replication_slot_timeout', '0', false)
+        : { fixSql: null, needsRestart: false }),
     },
   ];
 }

@@ -1,13 +1,15 @@
 import type { Finding } from '../finding.js';
-import type { Subject } from '../subject.js';
+import { known, type Subject } from '../subject.js';
 
 /** Nothing on the way between two processes of one machine can listen in. */
 function isLocal(host: string): boolean {
   return host.startsWith('/') || host === 'localhost' || host === '::1' || host.startsWith('127.');
 }
 
-export function checkTls({ source, connection, catalog }: Subject): Finding[] {
-  if (isLocal(connection.host)) return [];
+export function checkTls(subject: Subject): Finding[] {
+  const { source, connection, catalog } = subject;
+  // What a tunnel leads to is not this machine, whatever its name is over there.
+  if (isLocal(connection.host) && connection.tunnel === null) return [];
   const mode = connection.tls.mode;
   const finding = { address: source.name, fixSql: null, needsRestart: false };
   if (!catalog.server.tls) {
@@ -21,14 +23,33 @@ export function checkTls({ source, connection, catalog }: Subject): Finding[] {
       },
     ];
   }
-  if (mode === 'verify-full' || mode === 'verify-ca' || connection.tls.caFile !== null) return [];
-  return [
-    {
+  const last = known(subject.readiness?.details?.encryption);
+  const findings: Finding[] = [];
+  if (last?.encrypted === false) {
+    findings.push({
+      ...finding,
+      level: 'warning',
+      code: 'TLS_ENDS_EARLY',
+      message: 'the connection is encrypted from here, but the server sees it unencrypted',
+      why: 'a pooler or proxy in between ends the encryption; what lies behind it can be read on the way',
+    });
+  } else if (last?.version != null) {
+    findings.push({
+      ...finding,
+      level: 'info',
+      code: 'TLS',
+      message: `the connection is encrypted by ${last.version}${last.cipher === null ? '' : ` with ${last.cipher}`}`,
+      why: `tls.mode is ${mode}`,
+    });
+  }
+  if (mode !== 'verify-full' && mode !== 'verify-ca' && connection.tls.caFile === null) {
+    findings.push({
       ...finding,
       level: 'info',
       code: 'TLS_UNVERIFIED',
-      message: `the connection to ${connection.host} is encrypted, but nobody checks who answers (tls.mode: ${mode})`,
+      message: `nobody checks who answers at ${connection.host} (tls.mode: ${mode})`,
       why: 'whoever can redirect the connection can read it; set tls.mode: verify-full, with ca_file where the host gives one out',
-    },
-  ];
+    });
+  }
+  return findings;
 }

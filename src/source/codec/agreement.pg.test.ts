@@ -1,6 +1,7 @@
 import type { RecordBatch } from 'apache-arrow';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bufferParts } from '../../../test/batch/cells.js';
+import { unchangedShape } from '../../../test/pgoutput/columns.js';
 import { TYPE_CASES, TYPE_SETUP, type TypeCase } from '../../../test/pgoutput/type-cases.js';
 import { startPostgres, type TestPostgres } from '../../../test/postgres/server.js';
 import { ChangeDecoder, type ChangeEvent } from '../../pgoutput/change-decoder.js';
@@ -93,6 +94,7 @@ describe.each([13, 17] as const)('Postgres %i', (major) => {
         oid: table.oid,
         columns,
         keyColumns: [0],
+        ...unchangedShape(columns),
       })),
       confirmedLsn: LSN_ZERO,
       maxRows: 1_000_000,

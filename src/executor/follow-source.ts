@@ -1,0 +1,279 @@
+import type { Config, SourceConfig } from '../config/config.js';
+import { asSluiceError, type PlainError, SluiceError, toPlain } from '../error/sluice-error.js';
+import type { LagReport } from '../guard/lag-guard.js';
+import { lagFacts } from '../guard/wal-lag.js';
+import type { SourceState, StateDocument } from '../state/state.js';
+import type { Destinations, OpenDestination } from './destinations.js';
+import { emptyRun } from './empty-run.js';
+import type { Clock, SourceRun } from './engine.js';
+import { Mutex } from './mutex.js';
+import type { SyncSourceDeps, SyncSourceRequest } from './source-sync-run.js';
+import type { StateAccess } from './state-access.js';
+import { syncSource } from './sync-source.js';
+
+/** After the abort: a page that is being written may end, and the slot is given back in order (law 10). */
+const DRAIN_MS = 6_000;
+/** Between two sessions, so that one that ends at once does not take a whole core. */
+const AGAIN_MS = 250;
+/** A source without anything to follow: an apply may bring it. */
+const NOTHING_MS = 60_000;
+
+export interface FollowDeps {
+  readonly source: string;
+  readonly config: Config;
+  readonly access: StateAccess;
+  readonly followers: Followers;
+  readonly destinations: Destinations;
+  readonly clock: Clock;
+  readonly applied: () => Promise<StateDocument>;
+  readonly requestOf: (
+    settings: SourceConfig,
+    state: SourceState,
+  ) => Pick<SyncSourceRequest, 'source' | 'connection' | 'state' | 'ownKeys' | 'heartbeat' | 'snapshot'>;
+  /** The guard's look at the slot before it is read. */
+  readonly lookAtLag: (source: string, state: SourceState, signal: AbortSignal) => Promise<LagReport>;
+  /** What the guard has done meanwhile, or else the trouble that was met. */
+  readonly haltSince: (source: string, state: SourceState, error: PlainError | null) => Promise<PlainError | null>;
+  readonly syncDeps: (source: string, destination: OpenDestination) => Omit<SyncSourceDeps, 'claim'>;
+  readonly publishCopies: (destinations: ReadonlySet<string>) => Promise<ReadonlyMap<string, PlainError>>;
+}
+
+/** Which sources an engine follows, and who wants one for itself for a while. */
+export class Followers {
+  readonly #followed = new Map<string, number>();
+  readonly #claims = new Map<string, number>();
+  readonly #streaming = new Set<string>();
+  /** By source: a sync and a follower of it exclude each other. */
+  readonly #turns = new Map<string, Mutex>();
+
+  /** Some follower has the source, or will take up again. */
+  has(source: string): boolean {
+    return (this.#followed.get(source) ?? 0) > 0;
+  }
+
+  /** Its follower has loaded and caught up, and would end soon after a claim. */
+  isStreaming(source: string): boolean {
+    return this.#streaming.has(source);
+  }
+
+  setStreaming(source: string, streaming: boolean): void {
+    if (streaming) this.#streaming.add(source);
+    else this.#streaming.delete(source);
+  }
+
+  isClaimed(source: string): boolean {
+    return (this.#claims.get(source) ?? 0) > 0;
+  }
+
+  async following<T>(source: string, work: () => Promise<T>): Promise<T> {
+    this.#followed.set(source, (this.#followed.get(source) ?? 0) + 1);
+    try {
+      return await work();
+    } finally {
+      this.#followed.set(source, (this.#followed.get(source) ?? 1) - 1);
+    }
+  }
+
+  /** One at a time with the source. */
+  inTurn<T>(source: string, work: () => Promise<T>): Promise<T> {
+    let turn = this.#turns.get(source);
+    if (turn === undefined) {
+      turn = new Mutex();
+      this.#turns.set(source, turn);
+    }
+    return turn.run(work);
+  }
+
+  /** take() asks the follower to end and resolves once it has; until giveBack() none takes up again. */
+  claimOf(
+    source: string,
+    signal: AbortSignal,
+  ): { readonly take: () => Promise<boolean>; readonly giveBack: () => void } {
+    let release: (() => void) | null = null;
+    let claimed = false;
+    return {
+      take: async () => {
+        claimed = true;
+        const followed = this.has(source);
+        this.#claims.set(source, (this.#claims.get(source) ?? 0) + 1);
+        await new Promise<void>((resolve) => {
+          const held = new Promise<void>((free) => {
+            release = free;
+          });
+          this.inTurn(source, () => {
+            resolve();
+            return held;
+          }).catch(() => undefined);
+        });
+        signal.throwIfAborted();
+        return followed;
+      },
+      giveBack: () => {
+        if (!claimed) return;
+        this.#claims.set(source, (this.#claims.get(source) ?? 1) - 1);
+        release?.();
+      },
+    };
+  }
+}
+
+/** Follows until the signal aborts or there is trouble. @throws SluiceError ADDRESS_UNKNOWN, STATE_UNREADABLE */
+export function followSource(deps: FollowDeps, signal: AbortSignal): Promise<SourceRun> {
+  return deps.followers.following(deps.source, () => new Follower(deps, signal).run());
+}
+
+class Follower {
+  readonly #deps: FollowDeps;
+  /** Ends the following in order. */
+  readonly #signal: AbortSignal;
+  /** Ends everything at once. */
+  readonly #hard = new AbortController();
+  readonly #totals = { transactions: 0, changes: 0, confirmedLsn: null as string | null };
+  #last: Pick<SourceRun, 'tables' | 'lag' | 'drift' | 'newColumns'> = {
+    tables: [],
+    lag: null,
+    drift: [],
+    newColumns: [],
+  };
+  #following = false;
+
+  constructor(deps: FollowDeps, signal: AbortSignal) {
+    this.#deps = deps;
+    this.#signal = signal;
+  }
+
+  async run(): Promise<SourceRun> {
+    const { clock } = this.#deps;
+    const startedMs = clock.monotonicMs();
+    const onAbort = (): void => this.#drain();
+    this.#signal.addEventListener('abort', onAbort, { once: true });
+    let error: PlainError | null = null;
+    try {
+      while (!this.#signal.aborted && error === null) {
+        this.#following = false;
+        const run = await this.#session();
+        if (run !== null) {
+          this.#add(run);
+          error = run.error;
+        }
+        const nothing = run !== null && !this.#everFollowed(run);
+        if (error === null && !this.#signal.aborted) await clock.sleep(nothing ? NOTHING_MS : AGAIN_MS, this.#signal);
+      }
+    } catch (cause) {
+      if (!this.#signal.aborted) throw cause;
+    } finally {
+      this.#signal.removeEventListener('abort', onAbort);
+      this.#hard.abort();
+    }
+    const durationMs = clock.monotonicMs() - startedMs;
+    const { source } = this.#deps;
+    return { ...emptyRun(source, error, durationMs), ...this.#totals, ...this.#last };
+  }
+
+  /** From one time that somebody else needs the state to the next. Null: somebody needs it already. */
+  #session(): Promise<SourceRun | null> {
+    const { access, followers, source } = this.#deps;
+    return access.follow(this.#signal, async () => {
+      if (followers.isClaimed(source)) return null;
+      return followers.inTurn(source, async () => ((await this.#isEnough()) ? null : this.#sync()));
+    });
+  }
+
+  async #sync(): Promise<SourceRun> {
+    const { source, config, destinations, publishCopies } = this.#deps;
+    const settings = config.sources[source];
+    const state = (await this.#deps.applied()).sources[source];
+    if (settings === undefined || state === undefined) {
+      throw new SluiceError({
+        code: 'ADDRESS_UNKNOWN',
+        address: source,
+        message: `source "${source}" has not been applied, so there is nothing to follow`,
+        hint: 'run: sluice apply',
+      });
+    }
+    const { lag, halted } = await this.#deps.lookAtLag(source, state, this.#hard.signal);
+    const facts = lag === null ? null : lagFacts(lag);
+    if (halted !== null) return { ...emptyRun(source, toPlain(halted)), lag: facts };
+    const name = state.destination;
+    const destination = await destinations.get(name);
+    // While it loads and catches up the file is needed all the time; afterwards only for each page.
+    destination.users += 1;
+    let holds = true;
+    const letGo = async (): Promise<void> => {
+      if (!holds) return;
+      holds = false;
+      destination.users -= 1;
+      await destinations.release(name);
+    };
+    const deps = this.#deps.syncDeps(source, destination);
+    const publish = async (): Promise<void> => {
+      for (const [address, { message }] of await publishCopies(new Set([name]))) {
+        deps.onEvent({ kind: 'notice', address, message });
+      }
+    };
+    try {
+      const run = await syncSource(
+        {
+          ...this.#deps.requestOf(settings, state),
+          only: null,
+          force: false,
+          untilCaughtUp: false,
+          followedElsewhere: false,
+          following: {
+            flush: settings.cdc.flush,
+            onFollowing: async () => {
+              this.#following = true;
+              this.#deps.followers.setStreaming(source, true);
+              await letGo();
+              await publish();
+            },
+            isEnough: () => this.#isEnough(),
+            betweenPages: async () => {
+              await destinations.release(name);
+              await publish();
+            },
+          },
+        },
+        { ...deps, claim: async () => false },
+        this.#hard.signal,
+      );
+      return { ...run, error: await this.#deps.haltSince(source, state, run.error), lag: facts };
+    } catch (cause) {
+      if (this.#signal.aborted) throw cause;
+      const error = toPlain(asSluiceError(cause));
+      return emptyRun(source, error);
+    } finally {
+      this.#deps.followers.setStreaming(source, false);
+      await letGo();
+    }
+  }
+
+  async #isEnough(): Promise<boolean> {
+    const { access, followers, source } = this.#deps;
+    return this.#signal.aborted || followers.isClaimed(source) || (await access.isWanted());
+  }
+
+  /** A sync is broken off, as any sync is; following ends by itself, in time or at once. */
+  #drain(): void {
+    if (!this.#following) {
+      this.#hard.abort(this.#signal.reason);
+      return;
+    }
+    this.#deps.clock.sleep(DRAIN_MS, this.#hard.signal).then(
+      () => this.#hard.abort(this.#signal.reason),
+      () => undefined, // it has ended
+    );
+  }
+
+  #everFollowed(run: SourceRun): boolean {
+    return this.#following || run.error !== null;
+  }
+
+  #add(run: SourceRun): void {
+    this.#totals.transactions += run.transactions;
+    this.#totals.changes += run.changes;
+    this.#totals.confirmedLsn = run.confirmedLsn ?? this.#totals.confirmedLsn;
+    const { tables, lag, drift, newColumns } = run;
+    this.#last = { tables, lag, drift, newColumns };
+  }
+}

@@ -1,0 +1,40 @@
+import type { Config } from '../config/config.js';
+import type { ErrorCode } from '../error/codes.js';
+import type { Blocker, Plan } from '../planner/change.js';
+import type { Observed } from '../planner/observed.js';
+import { parseTargets, scopeOf } from '../planner/target.js';
+import { runDoctor } from './doctor.js';
+import type { Finding } from './finding.js';
+
+/**
+ * Findings that the planner cannot have, as it only sees the catalog: with these an apply or a sync would fail. All other
+ * errors of doctor are blockers of the planner already, under its own codes, and are not said twice.
+ */
+const BEYOND_THE_PLANNER: Readonly<Record<string, (plan: Plan, source: string) => ErrorCode | null>> = {
+  POOLER: () => 'SERVER_UNSUITABLE',
+  WAL_SENDERS: () => 'SERVER_UNSUITABLE',
+  READ_ONLY_ROLE: (plan, source) => (changesPublication(plan, source) ? 'PRIVILEGE_MISSING' : null),
+};
+
+/** A plan with what doctor knows to stand in its way, in the sources that are targeted. Pure. */
+export function withPreflight(plan: Plan, config: Config, observed: Observed, targets: readonly string[]): Plan {
+  const wanted = parseTargets(targets);
+  const blockers = runDoctor({ config, observed }).flatMap((finding): Blocker[] => {
+    const source = finding.address.split(':')[0] ?? '';
+    if (finding.level !== 'error' || scopeOf(source, wanted) === null) return [];
+    const code = BEYOND_THE_PLANNER[finding.code]?.(plan, source) ?? null;
+    if (code === null) return [];
+    return [{ address: finding.address, code, message: finding.message, hint: hintOf(finding) }];
+  });
+  return blockers.length === 0 ? plan : { ...plan, blockers: [...plan.blockers, ...blockers] };
+}
+
+/** Whether the apply itself would write to the database; a slot may be made in a read-only transaction too. */
+function changesPublication(plan: Plan, source: string): boolean {
+  return plan.changes.some(({ address, action }) => address === `${source}:publication` && action !== 'move');
+}
+
+function hintOf(finding: Finding): string {
+  const restart = finding.needsRestart ? ' then restart the server' : '';
+  return finding.fixSql === null ? finding.why : `${finding.fixSql.replaceAll('\n', ' ')}${restart}`;
+}
