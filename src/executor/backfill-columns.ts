@@ -1,7 +1,7 @@
 import type { SluiceError } from '../error/sluice-error.js';
 import { type Lsn, parseLsn } from '../pgoutput/lsn.js';
+import { failpoint } from '../thread/failpoint.js';
 import type { TableRun } from './engine.js';
-import { failpoint } from './failpoint.js';
 import { LoadParts } from './load-parts.js';
 import { copyRejectedValues, type LoadDeps } from './load-table.js';
 import { copySql, type TablePlan } from './table-plan.js';

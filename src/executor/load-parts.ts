@@ -1,9 +1,9 @@
 import type { HeapRange } from '../destination/load-progress.js';
 import { abandonReceiver, interruptReceiver } from '../thread/batch-channel.js';
+import { failpoint } from '../thread/failpoint.js';
 import { claimedTasks, openMergedChannel } from '../thread/merged-channel.js';
 import type { OpenDestination } from './destinations.js';
 import type { Clock } from './engine.js';
-import { failpoint } from './failpoint.js';
 import type { CopySummary } from './reader/reader-thread.js';
 import { settleAll, settleBoth } from './settle.js';
 import type { SnapshotReaders } from './snapshot-readers.js';

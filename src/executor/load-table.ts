@@ -5,9 +5,9 @@ import type { LoadOutcome, RunRecord, StreamStart } from '../destination/writer.
 import { SluiceError } from '../error/sluice-error.js';
 import type { DecodedColumn } from '../source/copy-decoder.js';
 import { abandonReceiver, openBatchChannel } from '../thread/batch-channel.js';
+import { failpoint } from '../thread/failpoint.js';
 import type { OpenDestination } from './destinations.js';
 import type { Clock, EngineEvent, TableRun } from './engine.js';
-import { failpoint } from './failpoint.js';
 import { type HeapRelation, obstacleToResume, rangeCondition, rangesToRead, writtenSince } from './heap-range.js';
 import { LoadParts, type LoadTask } from './load-parts.js';
 import type { ReaderThread } from './reader/reader-thread.js';

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Failpoint } from '../../src/executor/failpoint.js';
+import type { Failpoint } from '../../src/thread/failpoint.js';
 import { KillWorld } from '../kill/kill-world.js';
 import { runCli, runToEnd } from '../kill/killed-cli.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';

@@ -1,3 +1,4 @@
+import { failpoint } from '../../thread/failpoint.js';
 import { historyName, type TargetTable } from '../target-table.js';
 import type { BackfillOutcome, FinishBackfill } from '../writer.js';
 import { applyChanges } from './apply-changes.js';
@@ -119,5 +120,6 @@ async function fillColumns(
      FROM ${qualified(place)} t LEFT JOIN (SELECT *, true AS __found FROM ${load}) l ON ${keyEquality(table.key, 't', 'l')}`,
   );
   await session.run(`DROP TABLE ${qualified(place)}`);
+  await failpoint('in_swap');
   await session.run(`ALTER TABLE ${qualified(fresh)} RENAME TO ${identifier(place.name)}`);
 }

@@ -2,6 +2,7 @@ import type { LogicalType } from '../../batch/logical-type.js';
 import type { BatchMessage } from '../../batch/transfer.js';
 import { SluiceError } from '../../error/sluice-error.js';
 import type { BatchReceiver } from '../../thread/batch-channel.js';
+import { failpoint } from '../../thread/failpoint.js';
 import { historyName, metadataColumns, metadataNames, type TargetTable } from '../target-table.js';
 import type { FinishLoad, LoadOutcome } from '../writer.js';
 import { alignHistory, keepDroppedColumns, widensColumn } from './align-columns.js';
@@ -77,6 +78,7 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
       if (await isOldConsolidated(session, table, hadHistory)) await session.run(`DROP TABLE ${qualified(table)}`);
     } else {
       await session.run(`DROP TABLE IF EXISTS ${qualified(table)}`);
+      await failpoint('in_swap');
       await session.run(`ALTER TABLE ${load} RENAME TO ${identifier(table.name)}`);
     }
     if (mark !== null) {

@@ -11,9 +11,12 @@ export type Failpoint =
   | 'after_load_rebase'
   | 'in_spill'
   | 'before_load_finish'
+  | 'in_swap'
   | 'after_load_finish'
   | 'before_compare'
+  | 'in_publish'
   | 'before_state_write'
+  | 'in_state_write'
   | 'after_state_write';
 
 const [wanted, times = '1'] = process.env['SLUICE_FAILPOINT']?.split('@') ?? [];
