@@ -150,7 +150,7 @@ export class KillWorld {
     );
     const files = await readdir(this.fixture.folder, { recursive: true });
     const state = path.join('.sluice', 'state.json');
-    const expected = ['.sluice', state, `${state}.backup`, 'sources.yaml', 'warehouse.duckdb'];
+    const expected = ['.sluice', state, `${state}.backup`, `${state}.lag`, 'sources.yaml', 'warehouse.duckdb'];
     return [...tables.flat().map(String), ...files.filter((file) => !expected.includes(file))];
   }
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { EngineEvent } from '../../src/executor/engine.js';
 import { SOURCE } from '../engine-fixture.js';
-import { hasPostgres, type PostgresMajor } from '../postgres/binaries.js';
+import { hasPostgres, majorsUnderTest } from '../postgres/binaries.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 import { runCli } from './killed-cli.js';
 import { ResumeWorld, ROWS } from './resume-world.js';
@@ -13,7 +13,7 @@ import { ResumeWorld, ROWS } from './resume-world.js';
  *   SLUICE_SEED=7 SLUICE_RESUMES=40 npx vitest run --project postgres test/kill/resumed-snapshot.test.ts
  */
 
-const MAJORS: readonly PostgresMajor[] = [14, 17];
+const MAJORS = majorsUnderTest([17], [14, 17]);
 const SEED = Number(process.env['SLUICE_SEED'] ?? 1);
 const RUNS = Number(process.env['SLUICE_RESUMES'] ?? 3);
 const TIMEOUT_MS = 600_000;
