@@ -353,29 +353,39 @@ export class CdcSync {
 
   /** Its changes are held until the end; where it fails, the next page merges them. */
   async #backfill(stream: SourceStream, table: StreamTable, readers: SnapshotReaders): Promise<TableRun> {
-    const { plan } = table;
-    const { backfill } = plan.state;
-    if (backfill === null)
-      throw new SluiceError({ code: 'INTERNAL', message: `${plan.address} has no backfill to do` });
-    const columns = backfill.columns.filter((name) => plan.target.columns.some((column) => column.name === name));
+    const { backfill } = table.plan.state;
+    if (backfill === null) {
+      throw new SluiceError({ code: 'INTERNAL', message: `${table.plan.address} has no backfill to do` });
+    }
+    const isOvertaken = (): boolean => table.mode !== 'backfilling';
     table.mode = 'backfilling';
     try {
-      // What was merged already and the snapshot does not see would be overwritten by older values.
-      await this.#waitUntilSeen(stream, plan.address);
-      const run = await backfillColumns(
-        plan,
-        {
-          columns,
-          id: backfill.id,
-          passStream: (position) => stream.catchUp(position, this.#run.signal),
-          obstacle: () => (table.mode === 'backfilling' ? null : overtaken(plan)),
-        },
-        this.#run.loadDeps(readers),
-      );
-      this.#backfills.delete(plan.address);
-      return run;
+      for (let attempt = 1; ; attempt += 1) {
+        const { plan } = table;
+        try {
+          // What was merged already and the snapshot does not see would be overwritten by older values.
+          await this.#waitUntilSeen(stream, plan.address);
+          const run = await backfillColumns(
+            plan,
+            {
+              columns: backfill.columns.filter((name) => plan.target.columns.some((column) => column.name === name)),
+              id: backfill.id,
+              passStream: (position) => stream.catchUp(position, this.#run.signal),
+              obstacle: () => (isOvertaken() ? overtaken(plan) : null),
+            },
+            this.#run.loadDeps(readers),
+          );
+          this.#backfills.delete(plan.address);
+          return run;
+        } catch (error) {
+          if (!(error instanceof SluiceError) || error.code !== 'SCHEMA_MOVED' || attempt >= RACE_ATTEMPTS) throw error;
+          await readers.reset();
+          if (isOvertaken()) return nothingFilled(plan.address);
+          table.plan = await this.#planAgain(plan, this.#run.signal);
+        }
+      }
     } finally {
-      if (table.mode === 'backfilling') table.mode = 'live';
+      if (!isOvertaken()) table.mode = 'live';
     }
   }
 
@@ -448,6 +458,22 @@ function overtaken({ address }: TablePlan): SluiceError {
     message: `${address} has to be read as a whole, which makes the filling of its new columns needless`,
     hint: 'nothing was filled; the load follows by itself',
   });
+}
+
+/** No trouble: the load that overtook the backfill follows in the same sync. */
+function nothingFilled(address: string): TableRun {
+  return {
+    address,
+    kind: 'backfill',
+    status: 'ok',
+    rows: 0,
+    inserted: 0,
+    updated: 0,
+    deleted: 0,
+    rejected: 0,
+    durationMs: 0,
+    error: null,
+  };
 }
 
 function keyOf(address: string): string {
