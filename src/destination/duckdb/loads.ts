@@ -1,5 +1,6 @@
+import type { RecordBatch } from 'apache-arrow';
 import type { LogicalType } from '../../batch/logical-type.js';
-import type { BatchMessage } from '../../batch/transfer.js';
+import { attachBatch, type BatchMessage } from '../../batch/transfer.js';
 import { SluiceError } from '../../error/sluice-error.js';
 import { BatchReceiver } from '../../thread/batch-channel.js';
 import { historyName, METADATA_TYPES, metadataColumns, metadataNames, type TargetTable } from '../target-table.js';
@@ -29,6 +30,12 @@ export function loadTable(table: { readonly schema: string; readonly name: strin
   return qualified({ schema: table.schema, name: loadName(table) });
 }
 
+/**
+ * A batch of more, which has a row of several MB, is inserted under the full memory limit: DuckDB takes five times the size
+ * of such a row, which {@link DuckDbSession.passThrough} does not have.
+ */
+const LARGE_BATCH_BYTES = 8 * 1024 * 1024;
+
 const REJECTED_COLUMNS: readonly { readonly name: string; readonly type: LogicalType }[] = [
   { name: 'key', type: { kind: 'varchar' } },
   { name: 'column', type: { kind: 'varchar' } },
@@ -44,6 +51,8 @@ export class RunningLoad {
   readonly #begin: BeginLoad;
   readonly #receiver: BatchReceiver<BatchMessage>;
   #rows = 0;
+  /** Too large for the statement that pulled it; the next one begins with it. */
+  #large: RecordBatch | null = null;
 
   private constructor(begin: BeginLoad) {
     this.#begin = begin;
@@ -65,21 +74,46 @@ export class RunningLoad {
     return new RunningLoad(begin);
   }
 
-  /** One INSERT that pulls batches until the channel ends or asks for a pause. */
+  /** INSERTs that pull batches until the channel ends or asks for a pause. */
   async advance(session: DuckDbSession): Promise<{ state: 'done' | 'paused'; rows: number }> {
     const { table, seed } = this.#begin;
-    let state: 'done' | 'paused' = 'done';
-    const source = session.scan.add(
-      receivedBatches(table.columns, this.#receiver, () => {
-        state = 'paused';
-      }),
-    );
     const metadata =
       seed === null
         ? ''
         : `, 'I', TIMESTAMPTZ ${literal(seed.at)}, false, NULL::TIMESTAMPTZ, ${lsnNumber(seed.lsn)}::BIGINT, 0::BIGINT`;
-    this.#rows += await session.passThrough(`INSERT INTO ${loadTable(table)} SELECT *${metadata} FROM ${source}`);
+    let state: 'done' | 'paused' = 'done';
+    do {
+      const first = this.#large;
+      this.#large = null;
+      const source = session.scan.add({
+        columns: table.columns,
+        next: this.#batches(first, () => {
+          state = 'paused';
+        }),
+      });
+      const insert = `INSERT INTO ${loadTable(table)} SELECT *${metadata} FROM ${source}`;
+      this.#rows += first === null ? await session.passThrough(insert) : await session.run(insert);
+    } while (this.#large !== null);
     return { state, rows: this.#rows };
+  }
+
+  /** Batches for one statement: from a large one on if it begins with one, else up to the first large one. */
+  #batches(first: RecordBatch | null, onPause: () => void): () => RecordBatch | null {
+    let next = first;
+    return () => {
+      if (next !== null) {
+        const batch = next;
+        next = null;
+        return batch;
+      }
+      const message = this.#receiver.next();
+      if (message === 'interrupted') onPause();
+      if (message === null || message === 'interrupted') return null;
+      const batch = attachBatch(message);
+      if (first !== null || batch.data.byteLength <= LARGE_BATCH_BYTES) return batch;
+      this.#large = batch;
+      return null;
+    };
   }
 
   close(): void {
