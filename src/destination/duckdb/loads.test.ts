@@ -1,0 +1,66 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { recordBatch } from '../../batch/arrow-data.js';
+import { arrowSchema } from '../../batch/arrow-schema.js';
+import { HeapBuilder } from '../../batch/column-builder.js';
+import { type BatchMessage, detachBatch } from '../../batch/transfer.js';
+import { BatchSender, openBatchChannel } from '../../thread/batch-channel.js';
+import type { TargetTable } from '../target-table.js';
+import { RunningLoad } from './loads.js';
+import { DuckDbSession } from './session.js';
+
+const MIB = 1024 * 1024;
+const COLUMNS = (['a', 'b'] as const).map((name) => ({ name, type: { kind: 'varchar' } as const }));
+
+/** One row with two texts of that size. */
+function row(bytes: number): { readonly message: BatchMessage; readonly transfer: ArrayBuffer[] } {
+  const text = Buffer.alloc(bytes);
+  for (let i = 0; i < bytes; i += 1) text[i] = 0x61 + ((i * i + (i >> 7)) % 26);
+  const columns = COLUMNS.map(({ type }) => {
+    const builder = new HeapBuilder(type, 1);
+    builder.append(text, 0, bytes);
+    return builder.build();
+  });
+  return detachBatch(recordBatch(arrowSchema(COLUMNS), columns, 1));
+}
+
+test('rows of 20 MB have the memory that the destination is given, not the share of a load of small rows', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'sluice-loads-'));
+  const settings = { path: join(folder, 'w.duckdb'), memoryLimitMb: 512, threads: 1, busyWaitMs: 0 };
+  const session = await DuckDbSession.open(settings, () => undefined);
+  try {
+    await session.prepareLayout();
+    const table: TargetTable = {
+      address: 's:public.t',
+      schema: 'public',
+      name: 't',
+      method: 'full_table',
+      output: 'consolidated',
+      deletes: 'hard',
+      columns: COLUMNS,
+      key: [],
+      metadataPrefix: '_ph_',
+      generation: 1,
+    };
+    const channel = openBatchChannel();
+    const sender = new BatchSender<BatchMessage>(channel.sender, 10);
+    const sizes = [10, 10 * MIB, 20, 10 * MIB, 10 * MIB, 30];
+    for (const size of sizes) {
+      const { message, transfer } = row(size);
+      sender.send(message, transfer);
+    }
+    sender.end();
+    const load = await RunningLoad.begin(session, { table, seed: null, channel: channel.receiver });
+    expect(await load.advance(session)).toEqual({ state: 'done', rows: sizes.length });
+    load.close();
+    const rows = await session.rows<{ a: number; b: number }>(
+      'SELECT strlen(a)::INTEGER AS a, strlen(b)::INTEGER AS b FROM public._sluice_load_t ORDER BY rowid',
+    );
+    expect(rows).toEqual(sizes.map((size) => ({ a: size, b: size })));
+  } finally {
+    session.close();
+    await rm(folder, { recursive: true });
+  }
+});
