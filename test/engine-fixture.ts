@@ -26,6 +26,8 @@ export interface FixtureOptions {
   readonly tables: Readonly<Record<string, TableSettings>>;
   /** Settings of the source's `cdc:`; publication and slot names have to differ between fixtures of one server. */
   readonly cdc?: Readonly<Record<string, unknown>>;
+  /** Settings of the source's `snapshot:`. */
+  readonly snapshot?: Readonly<Record<string, unknown>>;
   readonly destination?: Readonly<Record<string, unknown>>;
   /** More sources beside `shop`, as they stand in the file; their connection is `db`. */
   readonly moreSources?: Readonly<Record<string, unknown>>;
@@ -85,7 +87,7 @@ export class EngineFixture {
 
   /** Writes the file anew; the next use of the engine loads it. */
   async configure(tables: Readonly<Record<string, TableSettings>>): Promise<void> {
-    const { postgres, database, cdc, connection, destination, more, moreSources } = this.#options;
+    const { postgres, database, cdc, connection, snapshot, destination, more, moreSources } = this.#options;
     await this.close();
     this.#tables = tables;
     const config = {
@@ -103,7 +105,13 @@ export class EngineFixture {
       },
       destinations: { warehouse: { type: 'duckdb', path: 'warehouse.duckdb', ...destination } },
       sources: {
-        [SOURCE]: { connection: 'db', destination: 'warehouse', ...(cdc === undefined ? {} : { cdc }), tables },
+        [SOURCE]: {
+          connection: 'db',
+          destination: 'warehouse',
+          ...(cdc === undefined ? {} : { cdc }),
+          ...(snapshot === undefined ? {} : { snapshot }),
+          tables,
+        },
         ...moreSources,
       },
       ...more,

@@ -125,6 +125,14 @@ export interface CdcConfig {
   readonly heartbeat: boolean;
 }
 
+/** How tables are read when they are loaded. */
+export interface SnapshotConfig {
+  /** Sessions that read one table at once. */
+  readonly parallel: number;
+  /** How long rows are read before they are made durable. */
+  readonly saveEveryMs: number;
+}
+
 export interface SourceConfig {
   readonly name: string;
   readonly connection: string;
@@ -135,6 +143,7 @@ export interface SourceConfig {
   /** Template with {schema} and {source}. */
   readonly targetSchema: string;
   readonly cdc: CdcConfig;
+  readonly snapshot: SnapshotConfig;
   readonly tables: readonly TableEntry[];
 }
 

@@ -88,6 +88,7 @@ test('the smallest file has every default', () => {
           onSlotLost: 'manual',
           heartbeat: true,
         },
+        snapshot: { parallel: 1, saveEveryMs: 20_000 },
         tables: [{ key: 'public.users', pattern: null, schema: 'public', name: 'users', table: DEFAULT_TABLE }],
       },
     },

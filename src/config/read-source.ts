@@ -45,6 +45,10 @@ export function readSource(name: string, raw: Pruned<Source>, known: KnownNames,
     metadataPrefix: raw.metadata_prefix ?? '_ph_',
     targetSchema,
     cdc: readCdc(name, raw.cdc ?? {}, [...path, 'cdc'], reading),
+    snapshot: {
+      parallel: raw.snapshot?.parallel ?? 1,
+      saveEveryMs: reading.duration([...path, 'snapshot', 'save_every'], raw.snapshot?.save_every, '20s'),
+    },
     tables,
   };
 }

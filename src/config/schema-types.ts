@@ -417,6 +417,7 @@ export interface Source {
    */
   target_schema?: string;
   cdc?: Cdc;
+  snapshot?: Snapshot;
   defaults?: TableDefaults;
   tables: Tables;
 }
@@ -477,6 +478,16 @@ export interface Lag {
    * drop_slot drops slot and publication and so frees the WAL; the source then waits for an apply, which loads its tables anew. alert drops nothing. Default drop_slot; self_managed always alerts.
    */
   on_critical?: 'drop_slot' | 'alert';
+}
+/**
+ * How tables are read when they are loaded.
+ */
+export interface Snapshot {
+  /**
+   * Sessions that read one table at once, under one snapshot (Postgres 14 and later).
+   */
+  parallel?: number;
+  save_every?: Duration;
 }
 /**
  * Settings of every table that does not say otherwise; where one does not fit the method of a table, it is left out there.

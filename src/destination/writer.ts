@@ -1,7 +1,9 @@
 import type { PlainError } from '../error/sluice-error.js';
 import type { ChannelEnd } from '../thread/batch-channel.js';
+import type { MergedEnd } from '../thread/merged-channel.js';
 import type { Comparison } from './comparison.js';
 import type { DestinationFacts, PartitionFacts } from './facts.js';
+import type { HeapRange, LoadProgress } from './load-progress.js';
 import type { KeySample, SnapshotMark, TargetTable } from './target-table.js';
 
 /**
@@ -14,8 +16,23 @@ export interface DestinationWriter {
 
   /** Prepares an empty load table beside the target; leftovers of an earlier, unfinished load are removed. */
   beginLoad(load: BeginLoad): Promise<void>;
-  /** Takes batches until the channel ends ('done') or {@link interruptReceiver} asks for a pause ('paused'). Not visible to readers yet. */
+  /** How far an unfinished load of the table has come that can be gone on with; null where there is none. */
+  readLoad(address: string): Promise<LoadProgress | null>;
+  /** Goes on with the load that {@link readLoad} told of, under a new snapshot: see {@link rebaseLoad}. */
+  resumeLoad(load: Omit<BeginLoad, 'progress'>): Promise<void>;
+  /** The next rows of a load. They are committed together, with the ranges that they come from. */
+  openPart(part: LoadPart): Promise<void>;
+  /** Takes batches until the part's channel ends ('done') or {@link interruptReceiver} asks an interruptible one for a pause ('paused'). Not visible to readers yet. */
   continueLoad(address: string): Promise<{ readonly state: 'done' | 'paused'; readonly rows: number }>;
+  /**
+   * One transaction: makes the rows that an earlier snapshot saw in the ranges that were read into those that the new one
+   * sees there. The stream has delivered everything that the new one sees, and parts `into: 'changed'` brought the rows
+   * that were written since.
+   * @throws SluiceError SNAPSHOT_RACED when the load cannot be gone on with any more
+   */
+  rebaseLoad(load: { readonly table: TargetTable; readonly mark: SnapshotMark }): Promise<void>;
+  /** Ends a load that was broken off but keeps what can be gone on with. */
+  leaveLoad(address: string): Promise<void>;
   /** Values that the load's types could not hold, as batches of (key, column, source_text, reason), all varchar. */
   loadRejected(load: { readonly address: string; readonly channel: ChannelEnd }): Promise<number>;
   /** One transaction: the load takes the target's place, held changes that its snapshot did not see are applied, checkpoint and run record are written. */
@@ -29,7 +46,10 @@ export interface DestinationWriter {
   stagePage(page: { readonly tables: readonly TargetTable[]; readonly channel: ChannelEnd }): Promise<void>;
   /** One transaction: merges the staged page, keeps the changes of tables that wait for a load, moves the checkpoint. */
   commitPage(page: CommitPage): Promise<PageOutcome>;
-  /** Forgets held changes of transactions that every later snapshot will see (xid below `xmin`). */
+  /**
+   * Forgets held changes of transactions that every later snapshot will see (xid below `xmin`); of a table with a load to
+   * go on with only those that its snapshot saw.
+   */
   pruneHeld(request: { readonly addresses: readonly string[]; readonly xmin: string }): Promise<void>;
 
   /** Prepares a temporary table for a fresh copy of the source; {@link continueLoad} with `load` takes its rows. */
@@ -74,9 +94,25 @@ export interface BeginLoad {
   readonly table: TargetTable;
   /** For cdc: what the seeded rows carry; null for the other methods. */
   readonly seed: { readonly lsn: string; readonly at: string } | null;
-  readonly channel: ChannelEnd;
+  /** Kept from the first part on, so that another process can go on with the load; null: it could not. */
+  readonly progress: Pick<LoadProgress, 'identity' | 'mark'> | null;
 }
 
+export interface LoadPart {
+  readonly address: string;
+  readonly channel: MergedEnd;
+  /** changed: rows of ranges that were read before, written since. */
+  readonly into: 'load' | 'changed';
+  /** What the channel's tasks read, in their order; [] where a load keeps no progress. */
+  readonly ranges: readonly HeapRange[];
+  readonly interruptible: boolean;
+}
+
+/** What readers send of a load. */
+export type LoadItem<Batch> =
+  | { readonly kind: 'batch'; readonly batch: Batch }
+  /** Positions of columns of which some value did not fit. */
+  | { readonly kind: 'rejected_columns'; readonly columns: readonly number[] };
 export interface BeginShadow {
   readonly table: TargetTable;
   /** Names the load in continueLoad and abandonLoad. */

@@ -17,9 +17,9 @@ import { emptyState, type SourceIdentity, withPendingSlot } from '../state/edit.
 import { writeBesideGuard } from '../state/halt.js';
 import type { StateDocument, TableState } from '../state/state.js';
 import type { StateFile } from '../state/state-file.js';
+import { failpoint } from '../thread/failpoint.js';
 import type { Destinations } from './destinations.js';
 import type { ChangeResult, Clock, EngineEvent } from './engine.js';
-import { failpoint } from './failpoint.js';
 import { connectionOf, type SourceConnections } from './source-connections.js';
 import { targetTable } from './table-plan.js';
 

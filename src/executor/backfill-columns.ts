@@ -1,10 +1,10 @@
 import type { SluiceError } from '../error/sluice-error.js';
 import { type Lsn, parseLsn } from '../pgoutput/lsn.js';
-import { abandonReceiver, openBatchChannel } from '../thread/batch-channel.js';
+import { failpoint } from '../thread/failpoint.js';
 import type { TableRun } from './engine.js';
-import { failpoint } from './failpoint.js';
-import { copyRejectedValues, type LoadDeps, settleBoth } from './load-table.js';
-import { copySql, decodedColumns, snapshotOf, type TablePlan } from './table-plan.js';
+import { LoadParts } from './load-parts.js';
+import { copyRejectedValues, type LoadDeps } from './load-table.js';
+import { copySql, type TablePlan } from './table-plan.js';
 
 export interface BackfillRequest {
   readonly columns: readonly string[];
@@ -20,7 +20,7 @@ export interface BackfillRequest {
  * changes must be held from before this call until it ends, so that each value finds its place among them.
  */
 export async function backfillColumns(plan: TablePlan, request: BackfillRequest, deps: LoadDeps): Promise<TableRun> {
-  const { reader, destination, clock, onEvent } = deps;
+  const { readers, destination, clock, onEvent } = deps;
   const { writer } = destination;
   const startedMs = clock.monotonicMs();
   const narrow = keyAnd(plan, request.columns);
@@ -30,20 +30,21 @@ export async function backfillColumns(plan: TablePlan, request: BackfillRequest,
     method: 'backfill',
     estimatedRows: plan.observed.estimatedRows,
   });
-  const taken = await reader.beginSnapshot(snapshotOf(narrow));
-  const channel = openBatchChannel();
-  await writer.beginLoad({ table: narrow.target, seed: null, channel: channel.receiver });
+  const taken = await readers.begin(narrow);
+  await writer.beginLoad({ table: narrow.target, seed: null, progress: null });
+  const parts = new LoadParts({
+    plan: narrow,
+    readers,
+    destination,
+    clock,
+    saveEveryMs: deps.snapshot.saveEveryMs,
+    onProgress: (rows, bytes) =>
+      onEvent({ kind: 'load_progress', address: plan.address, rows, bytes, estimatedRows: null }),
+  });
   try {
-    const copying = reader.copy({
-      address: plan.address,
-      sql: copySql(narrow, null),
-      columns: decodedColumns(narrow),
-      channel: channel.sender,
-    });
-    copying.catch(() => abandonReceiver(channel.sender.shared));
-    const [summary] = await settleBoth(copying, destination.continueLoad(plan.address, channel.sender.shared));
-    await copyRejectedValues(narrow, deps, summary, null);
-    await reader.endSnapshot();
+    await parts.read('load', [{ sql: copySql(narrow, null), range: null }]);
+    await copyRejectedValues(narrow, { reader: readers.first, destination }, parts.rejected, null);
+    await readers.end();
     // What the snapshot saw has to be among the held changes, or a later page would bring it over the newer values.
     await request.passStream(parseLsn(taken.snapshotLsn));
     await failpoint('before_load_finish');
@@ -60,7 +61,7 @@ export async function backfillColumns(plan: TablePlan, request: BackfillRequest,
     });
     await failpoint('after_load_finish');
     const durationMs = clock.monotonicMs() - startedMs;
-    onEvent({ kind: 'load_ended', address: plan.address, rows: outcome.rows, bytes: summary.bytes, durationMs });
+    onEvent({ kind: 'load_ended', address: plan.address, rows: outcome.rows, bytes: parts.bytes, durationMs });
     return {
       address: plan.address,
       kind: 'backfill',

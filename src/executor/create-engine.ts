@@ -144,6 +144,7 @@ export function createEngine(deps: EngineDeps): Engine {
     state,
     ownKeys: ownKeys(settings, state),
     heartbeat: settings.cdc.heartbeat,
+    snapshot: settings.snapshot,
   });
 
   /** The guard may have pulled the slot from under a sync; then that is the reason, whatever the sync noticed of it. */

@@ -17,8 +17,11 @@ export interface OpenDestination {
   readonly pages: Mutex;
   /** Syncs that work with it: the file stays open between their steps. */
   users: number;
-  /** Continues a load until its channel ends; other calls to the writer come in between. */
-  continueLoad(address: string, channel: SharedArrayBuffer): Promise<number>;
+  /**
+   * Continues a load until the channel of its part ends; other calls to the writer come in between. A part that cannot be
+   * paused ends early instead: the senders look at the control array (merged-channel.ts).
+   */
+  continueLoad(address: string, control: SharedArrayBuffer): Promise<number>;
 }
 
 /** Opens destinations when they are first used and keeps them until close(). */
@@ -54,12 +57,12 @@ export class Destinations {
       writer,
       pages: new Mutex(),
       users: 0,
-      continueLoad: async (address, channel) => {
+      continueLoad: async (address, control) => {
         for (;;) {
-          running.set(address, channel);
-          clearInterrupt(channel);
+          running.set(address, control);
           const { state, rows } = await inner.continueLoad(address).finally(() => running.delete(address));
           if (state === 'done') return rows;
+          clearInterrupt(control);
         }
       },
     };
@@ -141,6 +144,11 @@ function yieldingLoads(inner: DestinationWriter, running: ReadonlyMap<string, Sh
   return {
     readFacts: yielding(inner.readFacts),
     beginLoad: yielding(inner.beginLoad),
+    readLoad: yielding(inner.readLoad),
+    resumeLoad: yielding(inner.resumeLoad),
+    openPart: yielding(inner.openPart),
+    rebaseLoad: yielding(inner.rebaseLoad),
+    leaveLoad: yielding(inner.leaveLoad),
     continueLoad: inner.continueLoad,
     loadRejected: yielding(inner.loadRejected),
     finishLoad: yielding(inner.finishLoad),

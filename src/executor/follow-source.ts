@@ -29,7 +29,7 @@ export interface FollowDeps {
   readonly requestOf: (
     settings: SourceConfig,
     state: SourceState,
-  ) => Pick<SyncSourceRequest, 'source' | 'connection' | 'state' | 'ownKeys' | 'heartbeat'>;
+  ) => Pick<SyncSourceRequest, 'source' | 'connection' | 'state' | 'ownKeys' | 'heartbeat' | 'snapshot'>;
   /** The guard's look at the slot before it is read. */
   readonly lookAtLag: (source: string, state: SourceState, signal: AbortSignal) => Promise<LagReport>;
   /** What the guard has done meanwhile, or else the trouble that was met. */

@@ -5,8 +5,9 @@ import type { SourceConnection } from '../source/connect.js';
 import { quoteIdentifier, quoteLiteral, quoteQualified } from '../source/sql-identifier.js';
 import { abandonReceiver, openBatchChannel } from '../thread/batch-channel.js';
 import type { TableRun } from './engine.js';
-import { copyRejectedValues, type LoadDeps, settleBoth } from './load-table.js';
+import { copyRejectedValues, type LoadDeps } from './load-table.js';
 import { waitForEarlierWriters } from './publication-wait.js';
+import { settleBoth } from './settle.js';
 import { copySql, decodedColumns, snapshotOf, type TablePlan } from './table-plan.js';
 
 /**
@@ -100,7 +101,8 @@ export async function syncByCursor(
   upper: string | null,
   deps: LoadDeps,
 ): Promise<TableRun> {
-  const { reader, destination, clock, onEvent } = deps;
+  const { destination, clock, onEvent } = deps;
+  const reader = deps.readers.first;
   const startedMs = clock.monotonicMs();
   const taken = await reader.beginSnapshot(snapshotOf(plan));
   const where = upper === null ? 'false' : cursorWhere(plan, facts.cursor, upper);
@@ -115,7 +117,7 @@ export async function syncByCursor(
   copying.catch(() => abandonReceiver(channel.sender.shared));
   const staging = destination.writer.stageRows({ table: plan.target, channel: channel.receiver });
   const [summary] = await settleBoth(copying, staging);
-  await copyRejectedValues(plan, deps, summary, where);
+  await copyRejectedValues(plan, { reader, destination }, summary.rejected, where);
   await reader.endSnapshot();
   const written = await destination.writer.writeRows({
     table: plan.target,

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { SnapshotConfig } from '../config/config.js';
 import { asSluiceError, type SluiceError, toPlain } from '../error/sluice-error.js';
 import type { ObservedSource } from '../source/catalog-model.js';
 import type { SourceState, TableState } from '../state/state.js';
@@ -6,6 +7,7 @@ import type { OpenDestination } from './destinations.js';
 import type { Clock, EngineEvent, TableRun } from './engine.js';
 import type { LoadDeps } from './load-table.js';
 import { ReaderThread } from './reader/reader-thread.js';
+import { SnapshotReaders } from './snapshot-readers.js';
 import type { SourceConnections } from './source-connections.js';
 import { planTable, type TablePlan } from './table-plan.js';
 
@@ -13,6 +15,7 @@ export interface SyncSourceRequest {
   readonly source: string;
   readonly connection: string;
   readonly state: SourceState;
+  readonly snapshot: SnapshotConfig;
   /** `schema.table` of the tables whose key is the config's and not their primary key. */
   readonly ownKeys: ReadonlySet<string>;
   /** `schema.table` to sync; null: what is due. */
@@ -95,13 +98,19 @@ export class SourceSyncRun {
     return ReaderThread.open(target, 'snapshot', (progress) => this.#onProgress(progress), this.signal);
   }
 
+  /** The given thread and what joins it where a table is large enough. */
+  readersOf(first: ReaderThread): SnapshotReaders {
+    return new SnapshotReaders(first, this.request.snapshot.parallel, () => this.openLoader());
+  }
+
   async close(): Promise<void> {
     await this.#reader?.close();
   }
 
-  loadDeps(reader: ReaderThread): LoadDeps {
+  loadDeps(readers: SnapshotReaders): LoadDeps {
     return {
-      reader,
+      readers,
+      snapshot: this.request.snapshot,
       destination: this.deps.destination,
       clock: this.deps.clock,
       onEvent: this.deps.onEvent,

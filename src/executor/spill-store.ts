@@ -3,7 +3,7 @@ import { rm, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { causeText, SluiceError } from '../error/sluice-error.js';
-import { failpoint } from './failpoint.js';
+import { failpoint } from '../thread/failpoint.js';
 
 /**
  * Messages that cannot be handed on yet: those of transactions that are still open on the server, and those of the page

@@ -6,11 +6,11 @@ import { isVisible, parseSnapshot } from '../pgoutput/snapshot-visibility.js';
 import type { SourceConnection } from '../source/connect.js';
 import { currentSnapshot } from '../source/slot.js';
 import { abandonReceiver, openBatchChannel } from '../thread/batch-channel.js';
+import { failpoint } from '../thread/failpoint.js';
 import type { OpenDestination } from './destinations.js';
 import type { Clock, EngineEvent } from './engine.js';
-import { failpoint } from './failpoint.js';
-import { settleBoth } from './load-table.js';
 import type { FedPage, PageFeed } from './page-feed.js';
+import { settleBoth } from './settle.js';
 import { relationTarget, type TablePlan } from './table-plan.js';
 
 /** A cdc table while its source is synced. */

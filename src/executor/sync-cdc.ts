@@ -10,13 +10,14 @@ import { advanceSlot, currentWalFlushLsn } from '../source/slot.js';
 import { backfillColumns } from './backfill-columns.js';
 import { factsOf, needsBackfill, needsLoad, wasLoaded } from './due.js';
 import type { TableRun } from './engine.js';
+import { loadIdentity } from './load-identity.js';
 import { loadTable } from './load-table.js';
 import { ContinuousFeed, ScheduledFeed } from './page-feed.js';
 import { watchPartitions } from './partition-watch.js';
 import { SNAPSHOT_WAIT_MS, waitForEarlierWriters } from './publication-wait.js';
-import type { ReaderThread } from './reader/reader-thread.js';
 import { waitForFreeSlot } from './slot-holder.js';
 import { slotPosition } from './slot-position.js';
+import type { SnapshotReaders } from './snapshot-readers.js';
 import type { Following, SourceSyncRun } from './source-sync-run.js';
 import { clearSpill } from './spill-store.js';
 import { checkStream } from './stream-check.js';
@@ -333,23 +334,25 @@ export class CdcSync {
   }
 
   async #loadEach(stream: SourceStream, waiting: readonly StreamTable[]): Promise<void> {
-    const reader = await this.#run.openLoader();
+    const first = await this.#run.openLoader();
+    const readers = this.#run.readersOf(first);
     try {
       for (const table of waiting) {
         const load = table.mode === 'live' ? this.#backfill : this.#load;
-        const finished = await this.#run.attempt(table.plan, () => load.call(this, stream, table, reader));
+        const finished = await this.#run.attempt(table.plan, () => load.call(this, stream, table, readers));
         if (finished) continue;
         this.#failedLoads.add(table.plan.address);
-        // An aborted transaction may be left in the thread's session.
-        await reader.resetSession();
+        // An aborted transaction may be left in the threads' sessions.
+        await readers.reset();
       }
     } finally {
-      await reader.close();
+      await readers.close();
+      await first.close();
     }
   }
 
   /** Its changes are held until the end; where it fails, the next page merges them. */
-  async #backfill(stream: SourceStream, table: StreamTable, reader: ReaderThread): Promise<TableRun> {
+  async #backfill(stream: SourceStream, table: StreamTable, readers: SnapshotReaders): Promise<TableRun> {
     const { plan } = table;
     const { backfill } = plan.state;
     if (backfill === null)
@@ -367,7 +370,7 @@ export class CdcSync {
           passStream: (position) => stream.catchUp(position, this.#run.signal),
           obstacle: () => (table.mode === 'backfilling' ? null : overtaken(plan)),
         },
-        this.#run.loadDeps(reader),
+        this.#run.loadDeps(readers),
       );
       this.#backfills.delete(plan.address);
       return run;
@@ -376,7 +379,7 @@ export class CdcSync {
     }
   }
 
-  async #load(stream: SourceStream, table: StreamTable, reader: ReaderThread): Promise<TableRun> {
+  async #load(stream: SourceStream, table: StreamTable, readers: SnapshotReaders): Promise<TableRun> {
     let { plan } = table;
     const facts = await this.#run.deps.destination.writer.readFacts();
     const known = factsOf(facts, plan.address);
@@ -401,10 +404,21 @@ export class CdcSync {
       try {
         await this.#waitUntilSeen(stream, plan.address);
         const seedLsn = formatLsn(stream.confirmed);
-        const { run, mark, outcome } = await loadTable(plan, this.#run.loadDeps(reader), seedLsn, {
+        const { run, mark, outcome } = await loadTable(plan, this.#run.loadDeps(readers), seedLsn, {
           cursor: null,
           where: null,
           stream: this.#identity === null ? null : { ...this.#identity, confirmedLsn: seedLsn },
+          resumption: {
+            identity: loadIdentity(plan, {
+              slot: this.#run.request.state.slot,
+              systemIdentifier: this.#run.request.state.system_identifier,
+              timelineId: this.#identity?.timelineId ?? null,
+            }),
+            catchUp: async (lsn) => {
+              await this.flushWal(this.#run.signal);
+              await stream.catchUp(parseLsn(lsn), this.#run.signal);
+            },
+          },
           // Changes that its stream passed over since the snapshot are in neither.
           obstacle: () => (table.mode === 'excluded' ? (stream.failures.get(plan.address) ?? null) : null),
         });
@@ -415,11 +429,12 @@ export class CdcSync {
         return run;
       } catch (error) {
         if (!(error instanceof SluiceError) || attempt >= RACE_ATTEMPTS) throw error;
+        if (error.code !== 'SNAPSHOT_RACED' && error.code !== 'SCHEMA_MOVED') throw error;
+        await readers.reset();
         if (error.code === 'SCHEMA_MOVED') {
-          await reader.resetSession();
           plan = await this.#planAgain(plan, this.#run.signal);
           table.plan = plan;
-        } else if (error.code !== 'SNAPSHOT_RACED') throw error;
+        }
       }
     }
   }

@@ -95,8 +95,8 @@ class SourceSync {
   }
 
   async #syncOther(control: SourceConnection, plan: TablePlan, facts: TableFacts | null): Promise<TableRun> {
-    const reader = await this.#run.openReader();
-    const deps = this.#run.loadDeps(reader);
+    const readers = this.#run.readersOf(await this.#run.openReader());
+    const deps = this.#run.loadDeps(readers);
     try {
       switch (plan.state.method) {
         case 'full_table':
@@ -112,8 +112,10 @@ class SourceSync {
           throw new SluiceError({ code: 'INTERNAL', message: 'cdc tables are streamed' });
       }
     } catch (error) {
-      await reader.resetSession();
+      await readers.reset();
       throw error;
+    } finally {
+      await readers.close();
     }
   }
 }

@@ -196,12 +196,20 @@ export function snapshotOf({ schema, name, observed, columns }: TablePlan): Begi
 
 /**
  * `SELECT ... FROM table [WHERE ...]` for a binary COPY that copy-decoder.ts reads.
+ * @param where a condition, or null for all rows
  * @param more expressions that follow the columns
+ * @param leaf reads this partition of the table, or the table itself by its own name
  */
-export function copySql(plan: TablePlan, where: string | null, more: readonly string[] = []): string {
+export function copySql(
+  plan: TablePlan,
+  where: string | null,
+  more: readonly string[] = [],
+  leaf: { readonly schema: string; readonly name: string } | null = null,
+): string {
   const expressions = [...plan.columns.map(({ column, logical }) => selectExpression(column, logical)), ...more];
   const select = expressions.length === 0 ? '' : expressions.join(', ');
-  return `COPY (SELECT ${select} FROM ${fromClause(plan.observed)}${where === null ? '' : ` WHERE ${where}`}) TO STDOUT (FORMAT binary)`;
+  const from = leaf === null ? fromClause(plan.observed) : `ONLY ${quoteQualified(leaf)}`;
+  return `COPY (SELECT ${select} FROM ${from}${where === null ? '' : ` WHERE ${where}`}) TO STDOUT (FORMAT binary)`;
 }
 
 /** ONLY would leave out children; a plain inheritance parent is read without them, as it is replicated without them. */

@@ -57,6 +57,7 @@ function configOf(management: 'managed' | 'self_managed'): {
       onSlotLost: 'manual',
       heartbeat: true,
     },
+    snapshot: { parallel: 1, saveEveryMs: 20_000 },
     tables: [exact('users'), exact('events'), exact('bare')],
   };
   const connection: ConnectionConfig = {

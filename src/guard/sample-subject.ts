@@ -180,6 +180,7 @@ export function configOf(c: Case): Config {
     destination: 'warehouse',
     schema: null,
     metadataPrefix: '_ph_',
+    snapshot: { parallel: 1, saveEveryMs: 20_000 },
     targetSchema: '{schema}',
     cdc: {
       management: 'managed',

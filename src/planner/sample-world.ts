@@ -209,6 +209,7 @@ export function sampleSourceConfig(tables: readonly TableEntry[], fields: Partia
     metadataPrefix: '_ph_',
     targetSchema: '{schema}',
     cdc: sampleCdc(),
+    snapshot: { parallel: 1, saveEveryMs: 20_000 },
     tables,
     ...fields,
   };

@@ -44,6 +44,8 @@ export interface SourceConnection {
   /** server_version_num, e.g. 170010. */
   readonly versionNum: number;
   readonly backendPid: number;
+  /** For {@link requestCancel} from another thread; null where the server gave no key. */
+  readonly cancelRequest: Uint8Array | null;
   readonly tls: boolean;
   /**
    * Runs one statement; int8, numeric and LSNs come as text, oids, int4 and floats as numbers, json parsed.
@@ -127,6 +129,31 @@ function cancelled(signal: AbortSignal, cause?: unknown): SluiceError {
   return new SluiceError({ code: 'CANCELLED', message: 'cancelled', cause: cause ?? signal.reason });
 }
 
+/**
+ * Asks the server to end what a session of another thread runs, for at most some seconds. Best effort: never throws.
+ * @param request the session's own {@link SourceConnection.cancelRequest}
+ */
+export async function requestCancel(target: ConnectTarget, request: Uint8Array): Promise<void> {
+  try {
+    const tls = await tlsOf(target);
+    const stream = { host: target.host, port: target.port, tls, openStream: null };
+    await sendCancel(stream, request, AbortSignal.timeout(CANCEL_PATIENCE_MS));
+  } catch {
+    // Whoever asks hangs up on the session as well.
+  }
+}
+
+async function sendCancel(target: StreamTarget, request: Uint8Array, patience: AbortSignal): Promise<void> {
+  const stream = await openStreamSocket(target, patience);
+  await new Promise<void>((resolve) => {
+    // The server hangs up once it has passed the request on, so that it cannot hit a later statement.
+    stream.on('error', () => {}).on('close', resolve);
+    patience.addEventListener('abort', () => stream.destroy());
+    stream.resume();
+    stream.write(request);
+  });
+}
+
 class Session implements SourceConnection {
   /** What ended the session; null while it lives. */
   #lost: SluiceError | null = null;
@@ -192,6 +219,10 @@ class Session implements SourceConnection {
     client.on('end', () => this.#lose(null));
   }
 
+  get cancelRequest(): Uint8Array | null {
+    return this.#cancelRequest;
+  }
+
   get tls(): boolean {
     return this.streamTarget.tls !== null;
   }
@@ -243,14 +274,7 @@ class Session implements SourceConnection {
       () => {},
     );
     try {
-      const stream = await openStreamSocket(this.streamTarget, patience.signal);
-      await new Promise<void>((resolve) => {
-        // The server hangs up once it has passed the request on, so that it cannot hit a later statement.
-        stream.on('error', () => {}).on('close', resolve);
-        patience.signal.addEventListener('abort', () => stream.destroy());
-        stream.resume();
-        stream.write(request);
-      });
+      await sendCancel(this.streamTarget, request, patience.signal);
     } catch {
       // The caller hangs up when the statement goes on.
     } finally {

@@ -40,6 +40,7 @@ const source: SourceConfig = {
     onSlotLost: 'manual',
     heartbeat: true,
   },
+  snapshot: { parallel: 1, saveEveryMs: 20_000 },
   tables: [
     entry('public', 'users'),
     entry('public', 'odd"; drop table x; --'),

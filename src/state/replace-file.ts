@@ -1,5 +1,6 @@
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { failpoint } from '../thread/failpoint.js';
 
 /**
  * Replaces a file so that after a crash there is either the old or the new content: temporary file beside it, fsync,
@@ -11,6 +12,7 @@ export async function replaceFile(path: string, content: string, token: string):
   const temporary = `${path}.${token}.tmp`;
   try {
     await writeSynced(temporary, content);
+    await failpoint('in_state_write');
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });

@@ -14,18 +14,20 @@ export interface ChannelEnds {
 export interface ChannelEnd {
   readonly port: MessagePort;
   readonly shared: SharedArrayBuffer;
+  /** Of a channel that is read together with others: rung with each message, as a receiver can wait in one place only. */
+  readonly bell?: SharedArrayBuffer;
 }
 
 /** Slots of the shared Int32Array. */
-const POSTED = 0;
-const TAKEN = 1;
-const INTERRUPT = 2;
-const INTERRUPTED = 1;
-const ABANDONED = 2;
-const SHARED_BYTES = 16;
+export const POSTED = 0;
+export const TAKEN = 1;
+export const INTERRUPT = 2;
+export const INTERRUPTED = 1;
+export const ABANDONED = 2;
+export const SHARED_BYTES = 16;
 
 /** How long one wait lasts before the receiver looks again; only a safety net for a lost wake-up. */
-const WAIT_SLICE_MS = 1_000;
+export const WAIT_SLICE_MS = 1_000;
 
 export function openBatchChannel(): ChannelEnds {
   const { port1, port2 } = new MessageChannel();
@@ -40,7 +42,10 @@ export function interruptReceiver(shared: SharedArrayBuffer): void {
   Atomics.notify(words, POSTED);
 }
 
-/** Makes a blocked receiver throw CANCELLED: its sender is gone and will never post an end. */
+/**
+ * One side is gone: a blocked receiver throws CANCELLED, as no end will ever be posted, and so does a sender that waits
+ * for room, as nobody takes anything any more.
+ */
 export function abandonReceiver(shared: SharedArrayBuffer): void {
   const words = new Int32Array(shared);
   Atomics.store(words, INTERRUPT, ABANDONED);
@@ -51,7 +56,7 @@ export function clearInterrupt(shared: SharedArrayBuffer): void {
   Atomics.compareExchange(new Int32Array(shared), INTERRUPT, INTERRUPTED, 0);
 }
 
-type Envelope<T> =
+export type Envelope<T> =
   | { readonly kind: 'item'; readonly item: T }
   | { readonly kind: 'end' }
   | { readonly kind: 'error'; readonly error: PlainError };
@@ -60,12 +65,15 @@ export class BatchSender<T> {
   readonly #port: MessagePort;
   readonly #words: Int32Array;
   readonly #window: number;
+  /** Where the receiver waits and asks for something. */
+  readonly #bell: Int32Array;
   #closed = false;
 
   /** @param window items that may be under way before {@link isFull} says so */
   constructor(end: ChannelEnd, window: number) {
     this.#port = end.port;
     this.#words = new Int32Array(end.shared);
+    this.#bell = end.bell === undefined ? this.#words : new Int32Array(end.bell);
     this.#window = window;
     // The sender waits for room by looking at the shared counter; the port itself must not keep the thread alive.
     this.#port.unref();
@@ -79,10 +87,13 @@ export class BatchSender<T> {
     this.#post({ kind: 'item', item }, transfer);
   }
 
-  /** Resolves once there is room again. */
+  /** Resolves once there is room again. @throws SluiceError CANCELLED when the receiver is gone */
   async waitForRoom(signal: AbortSignal): Promise<void> {
     while (this.isFull) {
       signal.throwIfAborted();
+      if (Atomics.load(this.#bell, INTERRUPT) === ABANDONED) {
+        throw new SluiceError({ code: 'CANCELLED', message: 'the writer of these rows has stopped' });
+      }
       const taken = Atomics.load(this.#words, TAKEN);
       const wait = Atomics.waitAsync(this.#words, TAKEN, taken, WAIT_SLICE_MS);
       if (wait.async) await wait.value;
@@ -105,7 +116,8 @@ export class BatchSender<T> {
   #post(envelope: Envelope<T>, transfer: readonly ArrayBuffer[]): void {
     this.#port.postMessage(envelope, [...transfer]);
     Atomics.add(this.#words, POSTED, 1);
-    Atomics.notify(this.#words, POSTED);
+    if (this.#bell !== this.#words) Atomics.add(this.#bell, POSTED, 1);
+    Atomics.notify(this.#bell, POSTED);
   }
 }
 

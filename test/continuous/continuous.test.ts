@@ -4,13 +4,13 @@ import path from 'node:path';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { openDuckDb, SOURCE } from '../engine-fixture.js';
-import { hasPostgres, type PostgresMajor } from '../postgres/binaries.js';
+import { hasPostgres, majorsUnderTest } from '../postgres/binaries.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 import { FollowedFixture, type FollowedOptions } from './followed-fixture.js';
 
 /** The continuous transport on a real server. */
 
-const MAJORS: readonly PostgresMajor[] = [13, 17];
+const MAJORS = majorsUnderTest([17], [13, 14, 17, 18]);
 const PATIENCE = { interval: 50, timeout: 90_000 } as const;
 const never = new AbortController().signal;
 

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Failpoint } from '../../src/executor/failpoint.js';
+import type { Failpoint } from '../../src/thread/failpoint.js';
 import { KillWorld } from '../kill/kill-world.js';
 import { runCli, runToEnd } from '../kill/killed-cli.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
@@ -24,8 +24,7 @@ describe(`a following daemon, killed (SLUICE_SEED=${SEED})`, () => {
     'at its commits while a writer goes on',
     async () => {
       const world = await KillWorld.create(postgres, 'killed_following', SEED, {
-        transport: 'continuous',
-        flush: { every: '1s' },
+        cdc: { transport: 'continuous', flush: { every: '1s' } },
       });
       try {
         await runToEnd(world.fixture, ['apply', '--yes', '--sync']);

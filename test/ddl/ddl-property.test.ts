@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, test } from 'vitest';
-import { hasPostgres, type PostgresMajor } from '../postgres/binaries.js';
+import { hasPostgres, majorsUnderTest } from '../postgres/binaries.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 import { playAltered } from './play-altered.js';
 
@@ -10,7 +10,7 @@ import { playAltered } from './play-altered.js';
  *   SLUICE_DDL_SECONDS=3600 ...                                                            a longer run, for each major
  */
 
-const MAJORS: readonly PostgresMajor[] = [13, 17];
+const MAJORS = majorsUnderTest([17], [13, 17, 18]);
 const SECONDS = Number(process.env['SLUICE_DDL_SECONDS'] ?? 25);
 const FIRST_SEED = Number(process.env['SLUICE_SEED'] ?? Math.floor(Math.random() * 2 ** 30));
 const PATIENCE_MS = 240_000;

@@ -1,11 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { hasPostgres, type PostgresMajor } from '../postgres/binaries.js';
+import { hasPostgres, majorsUnderTest } from '../postgres/binaries.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 import { AlteredSource } from './ddl-fixture.js';
 
 /** What an ALTER TABLE does to a table that is streamed, with Postgres and a fresh load as the judges. */
 
-const MAJORS: readonly PostgresMajor[] = [13, 17];
+const MAJORS = majorsUnderTest([17], [13, 17, 18]);
 const actions = (plan: {
   readonly changes: readonly { readonly action: string; readonly address: string }[];
 }): string[] => plan.changes.map((change) => `${change.action} ${change.address}`);

@@ -65,6 +65,7 @@ function fakeSource(name: string, schedules: readonly Schedule[]): SourceConfig 
       onSlotLost: 'manual',
       heartbeat: true,
     },
+    snapshot: { parallel: 1, saveEveryMs: 20_000 },
     tables: schedules.map((schedule, index): TableEntry => {
       const table = `t${index + 1}`;
       return {

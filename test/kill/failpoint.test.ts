@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Failpoint } from '../../src/executor/failpoint.js';
+import type { Failpoint } from '../../src/thread/failpoint.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 import { KillWorld } from './kill-world.js';
 import { runCli, runToEnd } from './killed-cli.js';
 
-/** The process dies at each place that src/executor/failpoint.ts names; the next run mends what it left. */
+/** The process dies at each place that src/thread/failpoint.ts names; the next run mends what it left. */
 
 const SEED = Number(process.env['SLUICE_SEED'] ?? 1);
 const TIMEOUT_MS = 300_000;
@@ -22,7 +22,7 @@ describe('a process that dies', () => {
     async () => {
       const world = await KillWorld.create(postgres, 'died_in_apply', SEED);
       try {
-        const places: readonly Failpoint[] = ['before_state_write', 'after_state_write'];
+        const places: readonly Failpoint[] = ['before_state_write', 'in_state_write', 'after_state_write'];
         let deaths = 0;
         for (;;) {
           // A little later each time, so that the applies get somewhere.
@@ -60,6 +60,8 @@ describe('a process that dies', () => {
 
     const loads: readonly { readonly failpoint: string }[] = [
       { failpoint: 'before_load_finish' },
+      { failpoint: 'in_swap' },
+      { failpoint: 'in_swap@3' },
       { failpoint: 'after_load_finish' },
       { failpoint: 'before_load_finish@2' },
       { failpoint: 'after_load_finish@2' },

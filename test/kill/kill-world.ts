@@ -28,12 +28,15 @@ export class KillWorld {
     this.#steps = fc.sample(STEP, { seed, numRuns: 50_000 })[Symbol.iterator]();
   }
 
-  /** @param cdc settings of the source's `cdc:`, over its names */
+  /** @param settings of the source: its `cdc:`, over its names, and its `snapshot:` */
   static async create(
     postgres: TestPostgres,
     database: string,
     seed: number,
-    cdc: Readonly<Record<string, unknown>> = {},
+    settings: {
+      readonly cdc?: Readonly<Record<string, unknown>>;
+      readonly snapshot?: Readonly<Record<string, unknown>>;
+    } = {},
   ): Promise<KillWorld> {
     await postgres.createDatabase(database);
     await postgres.query(
@@ -55,7 +58,8 @@ export class KillWorld {
       postgres,
       database,
       tables: Object.fromEntries(FIRST_TABLES.map((table) => [table.key, table.settings])),
-      cdc: { slot: database, publication: database, ...cdc },
+      cdc: { slot: database, publication: database, ...settings.cdc },
+      snapshot: settings.snapshot ?? {},
     });
     const sessions = await Promise.all([0, 1].map(() => WorkSession.open(postgres, database)));
     return new KillWorld(fixture, sessions, seed);
@@ -146,7 +150,7 @@ export class KillWorld {
     );
     const files = await readdir(this.fixture.folder, { recursive: true });
     const state = path.join('.sluice', 'state.json');
-    const expected = ['.sluice', state, `${state}.backup`, 'sources.yaml', 'warehouse.duckdb'];
+    const expected = ['.sluice', state, `${state}.backup`, `${state}.lag`, 'sources.yaml', 'warehouse.duckdb'];
     return [...tables.flat().map(String), ...files.filter((file) => !expected.includes(file))];
   }
 

@@ -15,11 +15,12 @@ export interface CliEnd {
 /**
  * Runs the CLI on the fixture's config file.
  * @param killAfterMs SIGKILL comes so long after the start; null: never
+ * @param stop SIGTERM comes when it aborts
  */
 export async function runCli(
   fixture: EngineFixture,
   args: readonly string[],
-  options: { readonly killAfterMs?: number; readonly failpoint?: string } = {},
+  options: { readonly killAfterMs?: number; readonly failpoint?: string; readonly stop?: AbortSignal } = {},
 ): Promise<CliEnd> {
   const startedMs = performance.now();
   const child = spawn(process.execPath, [MAIN, '-c', fixture.configFile, ...args], {
@@ -38,6 +39,7 @@ export async function runCli(
     child.once('error', reject);
     child.once('close', (code, signal) => resolve({ code, signal, output, durationMs: performance.now() - startedMs }));
   });
+  options.stop?.addEventListener('abort', () => child.kill('SIGTERM'));
   if (options.killAfterMs !== undefined) {
     await Promise.race([ended, sleep(options.killAfterMs)]);
     child.kill('SIGKILL');

@@ -1,12 +1,12 @@
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { EngineFixture, type TableSettings } from '../engine-fixture.js';
-import { hasPostgres, type PostgresMajor } from '../postgres/binaries.js';
+import { hasPostgres, majorsUnderTest } from '../postgres/binaries.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 
 /** Tables that leave and join a stream that goes on, and rewrites while one is read. */
 
-const MAJORS: readonly PostgresMajor[] = [13, 17];
+const MAJORS = majorsUnderTest([17], [13, 17]);
 const TABLES = `create table t (id int primary key, v text); insert into t select i, i from generate_series(1, 50) as i;
   create table u (id int primary key, v text); insert into u select i, i from generate_series(1, 5) as i`;
 

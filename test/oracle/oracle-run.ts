@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
-import type { SyncReport } from '../../src/executor/engine.js';
+import type { SourceRun, SyncReport } from '../../src/executor/engine.js';
 import { describeFailures, EngineFixture, lsnValue, SOURCE } from '../engine-fixture.js';
 import type { TestPostgres } from '../postgres/server.js';
 import { readDestination, readSource, takeLog } from './observation.js';
@@ -23,6 +23,8 @@ export class OracleRun {
   #known: readonly OracleTable[] = FIRST_TABLES;
   #loaded = new Set<string>();
   #sync: Promise<SyncReport> | null = null;
+  #follow: { readonly run: Promise<SourceRun>; readonly stop: AbortController } | null = null;
+  #eventsSeen = 0;
 
   private constructor(fixture: EngineFixture, sessions: readonly WorkSession[]) {
     this.#fixture = fixture;
@@ -50,7 +52,7 @@ export class OracleRun {
       postgres,
       database,
       tables: Object.fromEntries(FIRST_TABLES.map((table) => [table.key, table.settings])),
-      cdc: { slot: database, publication: database },
+      cdc: { slot: database, publication: database, transport: 'continuous', flush: { every: '1s', rows: 50 } },
     });
     const sessions = await Promise.all(Array.from({ length: SESSIONS }, () => WorkSession.open(postgres, database)));
     const run = new OracleRun(fixture, sessions);
@@ -60,6 +62,8 @@ export class OracleRun {
       await run.#checkpoint({ leaveOpen: false, commit: true });
     } finally {
       await run.#sync?.catch(() => undefined);
+      run.#follow?.stop.abort();
+      await run.#follow?.run.catch(() => undefined);
       for (const session of sessions) await session.close();
       await fixture.remove();
     }
@@ -78,7 +82,7 @@ export class OracleRun {
   }
 
   async #step(step: Step): Promise<void> {
-    if (this.#sync !== null) await sleep(BESIDE_MS);
+    if (this.#sync !== null || this.#follow !== null) await sleep(BESIDE_MS);
     switch (step.kind) {
       case 'change': {
         const table = ALL_TABLES[step.table % ALL_TABLES.length];
@@ -102,6 +106,14 @@ export class OracleRun {
         // Awaited later; until then a failure must not count as unhandled.
         this.#sync.catch(() => undefined);
         return;
+      case 'follow': {
+        await this.#settleSync(true);
+        const stop = new AbortController();
+        const run = (await this.#fixture.engine()).follow(SOURCE, stop.signal);
+        run.catch(() => undefined);
+        this.#follow = { run, stop };
+        return;
+      }
       case 'resync': {
         const loadable = this.#known.filter(isCdc);
         const table = loadable[step.table % loadable.length];
@@ -153,20 +165,35 @@ export class OracleRun {
 
   async #settleSync(commit: boolean): Promise<void> {
     const sync = this.#sync;
-    if (sync === null) return;
+    const follow = this.#follow;
+    if (sync === null && follow === null) return;
     await this.#endSessions((session) => this.#isWaitedFor(session), commit);
     this.#sync = null;
-    this.#note(await sync);
+    this.#follow = null;
+    if (sync !== null) this.#note(await sync);
+    if (follow === null) return;
+    follow.stop.abort();
+    const { error, tables } = await follow.run;
+    const failed = tables.filter((table) => table.status === 'failed');
+    if (error !== null || failed.length > 0) throw new Error(`following failed: ${JSON.stringify([error, failed])}`);
+    this.#noteLoads();
   }
 
   #note(report: SyncReport): void {
     if (!report.ok) throw new Error(`a sync failed: ${describeFailures(report)}`);
-    for (const { address, kind } of report.sources.flatMap((source) => source.tables)) {
-      if (kind !== 'snapshot') continue;
-      const name = address.slice(`${SOURCE}:public.`.length);
-      this.#loaded.add(name);
-      this.#waiting.delete(name);
+    this.#noteLoads();
+  }
+
+  /** By the events, as a follower that is stopped tells nothing of the loads before. */
+  #noteLoads(): void {
+    for (const event of this.#fixture.events.slice(this.#eventsSeen)) {
+      if (event.kind !== 'load_ended') continue;
+      const table = this.#known.find(({ key }) => event.address === `${SOURCE}:${key}`);
+      if (table === undefined || !isCdc(table)) continue;
+      this.#loaded.add(table.name);
+      this.#waiting.delete(table.name);
     }
+    this.#eventsSeen = this.#fixture.events.length;
   }
 
   async #checkpoint(how: { readonly leaveOpen: boolean; readonly commit: boolean }): Promise<void> {

@@ -11,7 +11,7 @@ import { OracleRun } from './oracle-run.js';
  */
 
 const MAJORS: readonly PostgresMajor[] = [13, 17];
-const SECONDS = Number(process.env['SLUICE_ORACLE_SECONDS'] ?? 50);
+const SECONDS = Number(process.env['SLUICE_ORACLE_SECONDS'] ?? 30);
 const FIRST_SEED = Number(process.env['SLUICE_SEED'] ?? Math.floor(Math.random() * 2 ** 30));
 /** The last run may begin just before the time is over. */
 const PATIENCE_MS = 180_000;

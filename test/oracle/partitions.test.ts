@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import type { EngineFixture } from '../engine-fixture.js';
+import { majorsUnderTest } from '../postgres/binaries.js';
 import { expectSame, expectVersions, situations } from './situation.js';
 
 /** Partitions that come, go, and lose their rows, with Postgres as the judge. */
@@ -109,7 +110,7 @@ const NOTICED = [
   },
 ];
 
-situations([13, 17, 18], ({ start, session }) => {
+situations(majorsUnderTest([17], [13, 17, 18]), ({ start, session }) => {
   test.each(HARMLESS)('harmless: $name', async ({ sql }) => {
     const f = await start(ROOT, { tables: TABLES });
     await f.sync();

@@ -2,12 +2,12 @@ import { readFile, writeFile } from 'node:fs/promises';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { EngineFixture, lsnValue, type TableSettings } from '../engine-fixture.js';
-import { hasPostgres, type PostgresMajor } from '../postgres/binaries.js';
+import { hasPostgres, majorsUnderTest } from '../postgres/binaries.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 
 /** A quiet publication on a busy server, what Sluice writes to a server, and commits that are decoded before they are visible. */
 
-const MAJORS: readonly PostgresMajor[] = [13, 17];
+const MAJORS = majorsUnderTest([17], [13, 17]);
 const TABLE = 'create table t (id int primary key, v text); insert into t select i, i from generate_series(1, 20) as i';
 
 describe.each(MAJORS)('on Postgres %i', (major) => {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { realClock } from '../../src/cli/real-clock.js';
 import type { EngineFixture } from '../engine-fixture.js';
+import { majorsUnderTest } from '../postgres/binaries.js';
 import { expectSame, expectVersions, situations } from './situation.js';
 
 /**
@@ -125,7 +126,7 @@ async function expectCopy(f: EngineFixture, kind: (typeof KINDS)[number]): Promi
   expect(lost).toEqual([]);
 }
 
-situations([13, 17], ({ start, prepare }) => {
+situations(majorsUnderTest([17], [13, 17]), ({ start, prepare }) => {
   test.each(SCENARIOS)('$name', async ({ sql }) => {
     const f = await start(KINDS.map(({ name, identity }) => tableSql(name, identity)).join('\n'), {
       tables: Object.fromEntries(KINDS.map(({ name, settings }) => [`public.${name}`, settings])),

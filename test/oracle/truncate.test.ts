@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import type { EngineFixture } from '../engine-fixture.js';
+import { majorsUnderTest } from '../postgres/binaries.js';
 import { expectSame, expectVersions, situations } from './situation.js';
 
 /** TRUNCATE between other changes. */
@@ -75,7 +76,7 @@ const CASES: readonly { readonly name: string; readonly sql: readonly string[]; 
   },
 ];
 
-situations([13, 17], ({ start, session }) => {
+situations(majorsUnderTest([17], [13, 17]), ({ start, session }) => {
   test.each(CASES)('$name', async ({ sql, loads }) => {
     const copy = { 'public.t': { output: 'both' } };
     const f = await start(T, { tables: copy });

@@ -22,6 +22,8 @@ export type Step =
   | { readonly kind: 'truncate'; readonly session: number; readonly table: number }
   /** Begins a sync and lets the workload go on beside it. `only`: of one table, for which the others' changes are kept. */
   | { readonly kind: 'sync'; readonly only: number | null }
+  /** Follows by the replication protocol beside the workload, until something else is to be done. */
+  | { readonly kind: 'follow' }
   | { readonly kind: 'resync'; readonly table: number }
   | { readonly kind: 'add_table' }
   /** `leaveOpen`: transactions that nothing waits for stay open over it. */
@@ -92,6 +94,7 @@ export const STEP: fc.Arbitrary<Step> = fc.oneof(
     weight: 5,
     arbitrary: fc.record({ kind: fc.constant('sync' as const), only: fc.option(table, { nil: null, freq: 2 }) }),
   },
+  { weight: 3, arbitrary: fc.constant({ kind: 'follow' as const }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('resync' as const), table }) },
   { weight: 1, arbitrary: fc.constant({ kind: 'add_table' as const }) },
   {

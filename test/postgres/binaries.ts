@@ -44,6 +44,17 @@ export function hasPostgres(major: PostgresMajor): boolean {
   return packageFolder(major) !== null;
 }
 
+/**
+ * The majors that a suite runs on: those of `everyday`, or with SLUICE_ALL_MAJORS=1 (`npm run test:majors`) all that it is
+ * made for; of them those that this machine has.
+ */
+export function majorsUnderTest(
+  everyday: readonly PostgresMajor[],
+  all: readonly PostgresMajor[],
+): readonly PostgresMajor[] {
+  return (process.env['SLUICE_ALL_MAJORS'] === '1' ? all : everyday).filter(hasPostgres);
+}
+
 /** Null as a plain user; as root the account `nobody`. */
 export async function serverAccount(): Promise<Account | null> {
   if (process.getuid?.() !== 0) return null;

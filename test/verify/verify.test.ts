@@ -3,13 +3,13 @@ import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { EngineFixture, type FixtureOptions, SOURCE } from '../engine-fixture.js';
 import { runCli } from '../kill/killed-cli.js';
-import { hasPostgres, type PostgresMajor } from '../postgres/binaries.js';
+import { hasPostgres, majorsUnderTest } from '../postgres/binaries.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 import { damage, findings, leftovers, verify, verifyTable } from './verify-world.js';
 
 /** verify on real servers: what was planted in the destination is found, and nothing else is. */
 
-const MAJORS: readonly PostgresMajor[] = [13, 17];
+const MAJORS = majorsUnderTest([17], [13, 17]);
 
 /** One difference: cells of a row, or any statement. */
 interface Planted {

@@ -1,11 +1,13 @@
+import { failpoint } from '../../thread/failpoint.js';
 import { historyName, type TargetTable } from '../target-table.js';
 import type { BackfillOutcome, FinishBackfill } from '../writer.js';
 import { applyChanges } from './apply-changes.js';
 import { writeRun, writeTableFacts } from './facts-store.js';
 import { hasHeld, heldTable, visibleIn } from './held-changes.js';
 import { alignHeld } from './held-layout.js';
-import { loadTable, moveRejected } from './loads.js';
+import { moveRejected } from './loads.js';
 import { deletedColumn } from './merge-sql.js';
+import { loadTable } from './running-load.js';
 import type { DuckDbSession } from './session.js';
 import { columnList, identifier, keyEquality, qualified } from './sql-text.js';
 import { copyDefinition, liveRows, tableExists } from './target-ddl.js';
@@ -118,5 +120,6 @@ async function fillColumns(
      FROM ${qualified(place)} t LEFT JOIN (SELECT *, true AS __found FROM ${load}) l ON ${keyEquality(table.key, 't', 'l')}`,
   );
   await session.run(`DROP TABLE ${qualified(place)}`);
+  await failpoint('in_swap');
   await session.run(`ALTER TABLE ${qualified(fresh)} RENAME TO ${identifier(place.name)}`);
 }

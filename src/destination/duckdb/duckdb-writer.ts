@@ -16,8 +16,17 @@ export async function openDuckDbWriter(
   await call.configure(settings);
   return {
     readFacts: (options) => call.readFacts(options ?? null),
-    beginLoad: (load) => call.beginLoad(load, [load.channel.port]),
+    beginLoad: (load) => call.beginLoad(load),
+    readLoad: (address) => call.readLoad(address),
+    resumeLoad: (load) => call.resumeLoad(load),
+    openPart: (part) =>
+      call.openPart(
+        part,
+        part.channel.lanes.map((lane) => lane.port),
+      ),
     continueLoad: (address) => call.continueLoad(address),
+    rebaseLoad: (load) => call.rebaseLoad(load),
+    leaveLoad: (address) => call.leaveLoad(address),
     loadRejected: (load) => call.loadRejected(load, [load.channel.port]),
     finishLoad: (load) => call.finishLoad(load),
     finishBackfill: (backfill) => call.finishBackfill(backfill),

@@ -3,6 +3,7 @@ import type { SnapshotMark, TargetTable } from '../target-table.js';
 import { alignHeld } from './held-layout.js';
 import { lsnNumber } from './lsn-number.js';
 import type { DuckDbSession } from './session.js';
+import { readProgress } from './snapshot-progress.js';
 import { literal, qualified } from './sql-text.js';
 import { tableExists } from './target-ddl.js';
 
@@ -92,11 +93,16 @@ export async function takeHeld(
   };
 }
 
-/** Drops held changes of transactions below `xmin`: they have ended, so every later snapshot sees them. */
+/**
+ * Drops held changes of transactions below `xmin`: they have ended, so every later snapshot sees them. A load that can be
+ * gone on with needs all that its snapshot did not see.
+ */
 export async function pruneHeld(session: DuckDbSession, addresses: readonly string[], xmin: string): Promise<void> {
   for (const address of addresses) {
     if (!(await hasHeld(session, address))) continue;
-    await session.run(`DELETE FROM ${heldTable(address)} WHERE ${visibleIn(`${xmin}:${xmin}:`, '__xid')}`);
+    const progress = await readProgress(session, address);
+    const ended = progress === null ? `${xmin}:${xmin}:` : progress.mark.snapshot;
+    await session.run(`DELETE FROM ${heldTable(address)} WHERE ${visibleIn(ended, '__xid')}`);
   }
 }
 

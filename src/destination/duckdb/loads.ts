@@ -1,10 +1,10 @@
-import type { RecordBatch } from 'apache-arrow';
 import type { LogicalType } from '../../batch/logical-type.js';
-import { attachBatch, type BatchMessage } from '../../batch/transfer.js';
+import type { BatchMessage } from '../../batch/transfer.js';
 import { SluiceError } from '../../error/sluice-error.js';
-import { BatchReceiver } from '../../thread/batch-channel.js';
-import { historyName, METADATA_TYPES, metadataColumns, metadataNames, type TargetTable } from '../target-table.js';
-import type { BeginLoad, FinishLoad, LoadOutcome } from '../writer.js';
+import type { BatchReceiver } from '../../thread/batch-channel.js';
+import { failpoint } from '../../thread/failpoint.js';
+import { historyName, metadataColumns, metadataNames, type TargetTable } from '../target-table.js';
+import type { FinishLoad, LoadOutcome } from '../writer.js';
 import { alignHistory, keepDroppedColumns, widensColumn } from './align-columns.js';
 import { applyChanges } from './apply-changes.js';
 import { receivedBatches } from './batch-scan.js';
@@ -13,28 +13,13 @@ import { heldTable, takeHeld, takeHeldGaps } from './held-changes.js';
 import { lsnNumber, lsnNumberSql } from './lsn-number.js';
 import { isClaimed, refuseOccupied } from './occupied.js';
 import { writePartitionFacts } from './partition-store.js';
+import { loadName, loadTable } from './running-load.js';
 import type { DuckDbSession } from './session.js';
+import { forgetProgress } from './snapshot-progress.js';
 import { columnList, identifier, keyEquality, literal, qualified } from './sql-text.js';
-import { columnDefinition, columnTypes, createHistory, ensureSchema, liveRows, tableExists } from './target-ddl.js';
+import { columnTypes, createHistory, liveRows, tableExists } from './target-ddl.js';
 
-/**
- * Loads: rows go into a table beside the target, in as many transactions as it takes; one last transaction puts it in
- * the target's place together with the checkpoint. A load that was killed leaves only its table, which the next removes.
- */
-
-function loadName(table: { readonly name: string }): string {
-  return `_sluice_load_${table.name}`;
-}
-
-export function loadTable(table: { readonly schema: string; readonly name: string }): string {
-  return qualified({ schema: table.schema, name: loadName(table) });
-}
-
-/**
- * A batch of more, which has a row of several MB, is inserted under the full memory limit: DuckDB takes five times the size
- * of such a row, which {@link DuckDbSession.passThrough} does not have.
- */
-const LARGE_BATCH_BYTES = 8 * 1024 * 1024;
+/** The end of a load (running-load.ts): one transaction puts its table in the target's place together with the checkpoint. */
 
 const REJECTED_COLUMNS: readonly { readonly name: string; readonly type: LogicalType }[] = [
   { name: 'key', type: { kind: 'varchar' } },
@@ -45,87 +30,6 @@ const REJECTED_COLUMNS: readonly { readonly name: string; readonly type: Logical
 
 function rejectedTable(address: string): string {
   return qualified({ schema: '_sluice', name: `rejected ${address}` });
-}
-
-export class RunningLoad {
-  readonly #begin: BeginLoad;
-  readonly #receiver: BatchReceiver<BatchMessage>;
-  #rows = 0;
-  /** Too large for the statement that pulled it; the next one begins with it. */
-  #large: RecordBatch | null = null;
-
-  private constructor(begin: BeginLoad) {
-    this.#begin = begin;
-    this.#receiver = new BatchReceiver(begin.channel);
-  }
-
-  static async begin(session: DuckDbSession, begin: BeginLoad): Promise<RunningLoad> {
-    const { table } = begin;
-    await refuseOccupied(session, table);
-    await ensureSchema(session, table.schema);
-    await session.run(`DROP TABLE IF EXISTS ${loadTable(table)}`);
-    await session.run(`DROP TABLE IF EXISTS ${rejectedTable(table.address)}`);
-    const columns = table.columns.map(columnDefinition);
-    if (begin.seed !== null) {
-      const names = metadataNames(table.metadataPrefix);
-      columns.push(...names.map((name, i) => `${identifier(name)} ${METADATA_TYPES[i]}`));
-    }
-    await session.run(`CREATE TABLE ${loadTable(table)} (${columns.join(', ')})`);
-    return new RunningLoad(begin);
-  }
-
-  /** INSERTs that pull batches until the channel ends or asks for a pause. */
-  async advance(session: DuckDbSession): Promise<{ state: 'done' | 'paused'; rows: number }> {
-    const { table, seed } = this.#begin;
-    const metadata =
-      seed === null
-        ? ''
-        : `, 'I', TIMESTAMPTZ ${literal(seed.at)}, false, NULL::TIMESTAMPTZ, ${lsnNumber(seed.lsn)}::BIGINT, 0::BIGINT`;
-    let state: 'done' | 'paused' = 'done';
-    do {
-      const first = this.#large;
-      this.#large = null;
-      const source = session.scan.add({
-        columns: table.columns,
-        next: this.#batches(first, () => {
-          state = 'paused';
-        }),
-      });
-      const insert = `INSERT INTO ${loadTable(table)} SELECT *${metadata} FROM ${source}`;
-      this.#rows += first === null ? await session.passThrough(insert) : await session.run(insert);
-    } while (this.#large !== null);
-    return { state, rows: this.#rows };
-  }
-
-  /** Batches for one statement: from a large one on if it begins with one, else up to the first large one. */
-  #batches(first: RecordBatch | null, onPause: () => void): () => RecordBatch | null {
-    let next = first;
-    return () => {
-      if (next !== null) {
-        const batch = next;
-        next = null;
-        return batch;
-      }
-      const message = this.#receiver.next();
-      if (message === 'interrupted') onPause();
-      if (message === null || message === 'interrupted') return null;
-      const batch = attachBatch(message);
-      if (first !== null || batch.data.byteLength <= LARGE_BATCH_BYTES) return batch;
-      this.#large = batch;
-      return null;
-    };
-  }
-
-  close(): void {
-    this.#receiver.close();
-  }
-
-  /** Ends a load that did not succeed; nothing of it stays. */
-  async discard(session: DuckDbSession): Promise<void> {
-    this.close();
-    await session.run(`DROP TABLE IF EXISTS ${loadTable(this.#begin.table)}`);
-    await session.run(`DROP TABLE IF EXISTS ${rejectedTable(this.#begin.table.address)}`);
-  }
 }
 
 /** Takes (key, column, source_text, reason) batches of a load's rejected values. */
@@ -166,7 +70,7 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
       }
     }
     if (mark === null || table.output !== 'history') {
-      await keepDroppedColumns(session, table, { schema: table.schema, name: loadName(table) }, now);
+      await keepDroppedColumns(session, table, loadName(table), now);
       if (mark !== null && table.deletes === 'soft') await carryDeletedRows(session, table, mark.takenAt, mark.seedLsn);
     }
     if (table.output === 'history' && mark !== null) {
@@ -174,6 +78,7 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
       if (await isOldConsolidated(session, table, hadHistory)) await session.run(`DROP TABLE ${qualified(table)}`);
     } else {
       await session.run(`DROP TABLE IF EXISTS ${qualified(table)}`);
+      await failpoint('in_swap');
       await session.run(`ALTER TABLE ${load} RENAME TO ${identifier(table.name)}`);
     }
     if (mark !== null) {
@@ -194,6 +99,7 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
     }
     const gap = mark === null ? null : await takeHeldGaps(session, table.address, mark.snapshot);
     const rejected = await moveRejected(session, table, mark?.snapshotLsn ?? null, mark?.seedLsn ?? null, now);
+    await forgetProgress(session, table.address);
     const endedAt = now().toISOString();
     await writeTableFacts(session, table, {
       loaded_generation: table.generation,
@@ -284,7 +190,7 @@ async function carryDeletedRows(session: DuckDbSession, table: TargetTable, at: 
   if (!(await tableExists(session, table))) return;
   const meta = metadataColumns(table.metadataPrefix);
   const old = await columnTypes(session, table);
-  const fresh = await columnTypes(session, { schema: table.schema, name: loadName(table) });
+  const fresh = await columnTypes(session, loadName(table));
   const metadata = metadataNames(table.metadataPrefix);
   const fits = (name: string): boolean => {
     const [was, is] = [old.get(name), fresh.get(name)];

@@ -13,6 +13,7 @@ import { alignHeld } from './held-layout.js';
 import { lsnNumber } from './lsn-number.js';
 import { closeHistoryStatements } from './merge-sql.js';
 import type { DuckDbSession } from './session.js';
+import { forgetProgressOfOthers } from './snapshot-progress.js';
 import { literal } from './sql-text.js';
 import { liveRows, tableExists } from './target-ddl.js';
 
@@ -161,6 +162,13 @@ async function commitOnce(
       throw new TableTrouble(entry.index, reason);
     }
   }
+  // The checkpoint moves on: a load can only be gone on with while all changes of its table are held.
+  const holding = page.tables.filter((t) => t.mode === 'hold' && t.mismatch === null && t.truncates.length === 0);
+  await forgetProgressOfOthers(
+    session,
+    page.source,
+    holding.map((entry) => entry.table.address),
+  );
   await writeStream(session, {
     source: page.source,
     slot: page.slot,

@@ -1,6 +1,7 @@
 import { constants, copyFile, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { causeText, SluiceError } from '../../error/sluice-error.js';
+import { failpoint } from '../../thread/failpoint.js';
 
 /**
  * Swaps a copy of a closed DuckDB file in for long readers: copied beside its target, synced, renamed. Readers that have
@@ -8,7 +9,8 @@ import { causeText, SluiceError } from '../../error/sluice-error.js';
  * @throws SluiceError DESTINATION_FAILED
  */
 export async function publishCopy(from: string, to: string): Promise<void> {
-  const temporary = `${to}.tmp-${process.pid}`;
+  // One name, so that what a crash leaves is taken over by the next copy; it may be as large as the destination.
+  const temporary = `${to}.tmp`;
   try {
     const leftoverWal = await stat(`${from}.wal`).catch(() => null);
     if (leftoverWal !== null) {
@@ -19,6 +21,7 @@ export async function publishCopy(from: string, to: string): Promise<void> {
     }
     await copyFile(from, temporary, constants.COPYFILE_FICLONE);
     await syncPath(temporary);
+    await failpoint('in_publish');
     await rename(temporary, to);
     await syncPath(dirname(to));
   } catch (error) {

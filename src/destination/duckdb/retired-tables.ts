@@ -2,7 +2,9 @@ import { historyName } from '../target-table.js';
 import type { RetireTable } from '../writer.js';
 import { RETIRED_SCHEMA } from './internal-schema.js';
 import { movePartitionFacts } from './partition-store.js';
+import { loadTable } from './running-load.js';
 import type { DuckDbSession } from './session.js';
+import { forgetProgress } from './snapshot-progress.js';
 import { identifier, literal, qualified } from './sql-text.js';
 import { ensureSchema, tableExists } from './target-ddl.js';
 
@@ -15,12 +17,22 @@ function parts(table: RetireTable): { schema: string; name: string }[] {
   ];
 }
 
-async function forget(session: DuckDbSession, address: string): Promise<void> {
+async function forget(session: DuckDbSession, { address, schema, name }: RetireTable): Promise<void> {
+  await dropUnfinished(session, { address, schema, name });
   await session.run(`DELETE FROM _sluice.tables WHERE address = ${literal(address)}`);
   await movePartitionFacts(session, address, null);
   for (const name of [`held ${address}`, `rejected ${address}`]) {
     await session.run(`DROP TABLE IF EXISTS ${qualified({ schema: '_sluice', name })}`);
   }
+}
+
+/** What a load left that was broken off: nobody goes on with it under another name. */
+async function dropUnfinished(
+  session: DuckDbSession,
+  table: Pick<RetireTable, 'address' | 'schema' | 'name'>,
+): Promise<void> {
+  await forgetProgress(session, table.address);
+  await session.run(`DROP TABLE IF EXISTS ${loadTable(table)}`);
 }
 
 /**
@@ -37,7 +49,7 @@ export async function retireTable(session: DuckDbSession, table: RetireTable, no
       await session.run(`CREATE TABLE ${retired} AS SELECT * FROM ${qualified(part)}`);
       await session.run(`DROP TABLE ${qualified(part)}`);
     }
-    await forget(session, table.address);
+    await forget(session, table);
   });
 }
 
@@ -45,13 +57,14 @@ export async function dropTable(session: DuckDbSession, table: RetireTable): Pro
   await session.transaction(async () => {
     for (const part of parts(table)) await session.run(`DROP TABLE IF EXISTS ${qualified(part)}`);
     await session.run(`DELETE FROM _sluice.rejected_values WHERE address = ${literal(table.address)}`);
-    await forget(session, table.address);
+    await forget(session, table);
   });
 }
 
 /** Renames a table and everything that is recorded under its address; rows move by copy only between schemas. */
 export async function moveTable(session: DuckDbSession, from: RetireTable, to: RetireTable): Promise<void> {
   await session.transaction(async () => {
+    await dropUnfinished(session, from);
     const targets = parts(to);
     for (const [index, part] of parts(from).entries()) {
       const target = targets[index];

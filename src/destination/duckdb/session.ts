@@ -105,17 +105,25 @@ export class DuckDbSession {
     }
   }
 
-  /** Runs an INSERT that sorts and joins nothing, with less of the memory limit. @returns rows inserted */
-  async passThrough(sql: string): Promise<number> {
+  /**
+   * Does work that sorts and joins nothing with less of the memory limit.
+   * @param work a transaction of its own, as settings cannot be changed in one that has failed
+   */
+  async passThrough<T>(work: () => Promise<T>): Promise<T> {
     const { memoryLimitMb, threads } = this.#settings;
     const limitMb = Math.min(memoryLimitMb, PASS_THROUGH_MB * threads);
     // Refused while other tables of the session hold more in memory; the statement then has the full limit.
     await this.connection.run(`SET memory_limit = '${limitMb}MB'`).catch(() => undefined);
     try {
-      return await this.run(sql);
+      return await work();
     } finally {
-      await this.run(`SET memory_limit = '${memoryLimitMb}MB'`);
+      await this.takeFullMemory();
     }
+  }
+
+  /** For the rest of such work, which turned out to need it. */
+  async takeFullMemory(): Promise<void> {
+    await this.run(`SET memory_limit = '${this.#settings.memoryLimitMb}MB'`);
   }
 
   /** Rows as plain JSON: 64-bit numbers and times as text. */

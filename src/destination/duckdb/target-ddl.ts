@@ -20,12 +20,17 @@ export async function tableExists(session: DuckDbSession, table: TableName): Pro
   return rows[0]?.n === 1;
 }
 
-/** Column name to type as DuckDB prints it; empty when the table does not exist. */
+/** DuckDB prints some types by a longer name than the one that it was given. */
+export function shortTypeName(printed: string): string {
+  return printed.replace('TIMESTAMP WITH TIME ZONE', 'TIMESTAMPTZ').replace('TIME WITH TIME ZONE', 'TIMETZ');
+}
+
+/** Column name to type, as duckdbTypeName writes it; empty when the table does not exist. */
 export async function columnTypes(session: DuckDbSession, table: TableName): Promise<Map<string, string>> {
   const rows = await session.rows<{ column_name: string; data_type: string }>(
     `SELECT column_name, data_type FROM duckdb_columns() WHERE schema_name = ${literal(table.schema)} AND table_name = ${literal(table.name)} ORDER BY column_index`,
   );
-  return new Map(rows.map((row) => [row.column_name, row.data_type]));
+  return new Map(rows.map((row) => [row.column_name, shortTypeName(row.data_type)]));
 }
 
 /** A column of a table that Sluice makes. */

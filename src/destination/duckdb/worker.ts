@@ -6,7 +6,8 @@ import { BatchReceiver } from '../../thread/batch-channel.js';
 import { emitEvent, serve } from '../../thread/call.js';
 import type { Comparison } from '../comparison.js';
 import type { DestinationFacts } from '../facts.js';
-import type { TargetTable } from '../target-table.js';
+import type { LoadProgress } from '../load-progress.js';
+import type { SnapshotMark, TargetTable } from '../target-table.js';
 import type {
   AddColumns,
   BackfillOutcome,
@@ -17,6 +18,7 @@ import type {
   FinishBackfill,
   FinishLoad,
   LoadOutcome,
+  LoadPart,
   PageOutcome,
   RecordFailure,
   RecordPartitions,
@@ -30,14 +32,16 @@ import { receivedBatches } from './batch-scan.js';
 import { compareShadow } from './compare-shadow.js';
 import { ensureTableRow, readFacts, writeRun, writeTableFacts } from './facts-store.js';
 import { dropHeld, pruneHeld } from './held-changes.js';
-import { finishLoad, moveRejected, RunningLoad, takeRejected } from './loads.js';
+import { finishLoad, moveRejected, takeRejected } from './loads.js';
 import { upsertStatements } from './merge-sql.js';
 import { commitPage, StagedPage } from './pages.js';
 import { writePartitionFacts } from './partition-store.js';
 import { publishCopy } from './publish-copy.js';
 import { dropTable, moveTable, retireTable } from './retired-tables.js';
+import { RunningLoad, rebaseLoad } from './running-load.js';
 import { DuckDbSession, type SessionSettings } from './session.js';
 import { RunningShadow } from './shadow.js';
+import { forgetProgress, forgetProgressOfOthers, readProgress } from './snapshot-progress.js';
 import { columnList, identifier, literal, qualified } from './sql-text.js';
 import { liveRows } from './target-ddl.js';
 
@@ -68,6 +72,12 @@ function release(): void {
   session = null;
 }
 
+function runningLoad(address: string): RunningLoad | RunningShadow {
+  const load = loads.get(address);
+  if (load === undefined) throw new SluiceError({ code: 'INTERNAL', message: `no load of ${address} is running` });
+  return load;
+}
+
 /** Rows of one incremental or append run, between staging and commit. */
 function incoming(table: TargetTable): string {
   return identifier(`incoming ${table.address}`);
@@ -91,10 +101,34 @@ const surface = {
     loads.set(begin.table.address, await RunningLoad.begin(await opened(), begin));
   },
 
+  async readLoad(address: string): Promise<LoadProgress | null> {
+    return readProgress(await opened(), address);
+  },
+
+  async resumeLoad(load: Omit<BeginLoad, 'progress'>): Promise<void> {
+    loads.get(load.table.address)?.close();
+    loads.set(load.table.address, await RunningLoad.resume(await opened(), load));
+  },
+
+  async openPart(part: LoadPart): Promise<void> {
+    const load = runningLoad(part.address);
+    if (!(load instanceof RunningLoad)) {
+      throw new SluiceError({ code: 'INTERNAL', message: `${part.address} is no load in parts` });
+    }
+    load.open(part);
+  },
+
+  async rebaseLoad(load: { table: TargetTable; mark: SnapshotMark }): Promise<void> {
+    await rebaseLoad(await opened(), load.table, load.mark);
+  },
+
+  async leaveLoad(address: string): Promise<void> {
+    loads.get(address)?.close();
+    loads.delete(address);
+  },
+
   async continueLoad(address: string): Promise<{ state: 'done' | 'paused'; rows: number }> {
-    const load = loads.get(address);
-    if (load === undefined) throw new SluiceError({ code: 'INTERNAL', message: `no load of ${address} is running` });
-    return load.advance(await opened());
+    return runningLoad(address).advance(await opened());
   },
 
   async loadRejected(load: { address: string; channel: ChannelEnd }): Promise<number> {
@@ -239,7 +273,10 @@ const surface = {
   },
 
   async requestSnapshot(request: { address: string; reason: string }): Promise<void> {
-    await (await opened()).run(
+    const db = await opened();
+    // Its changes may pass by from here on.
+    await forgetProgress(db, request.address);
+    await db.run(
       `UPDATE _sluice.tables SET resnapshot_reason = ${literal(request.reason)} WHERE address = ${literal(request.address)}`,
     );
   },
@@ -304,11 +341,16 @@ const surface = {
           `UPDATE _sluice.${table} SET source = ${literal(request.to)} WHERE source = ${literal(request.from)}`,
         );
       }
+      await forgetProgressOfOthers(db, request.from, []);
     });
   },
 
   async forgetStream(source: string): Promise<void> {
-    await (await opened()).run(`DELETE FROM _sluice.streams WHERE source = ${literal(source)}`);
+    const db = await opened();
+    await db.transaction(async () => {
+      await db.run(`DELETE FROM _sluice.streams WHERE source = ${literal(source)}`);
+      await forgetProgressOfOthers(db, source, []);
+    });
   },
 
   async restartStream(request: { source: string; addresses: readonly string[] }): Promise<void> {

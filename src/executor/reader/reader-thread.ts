@@ -1,10 +1,11 @@
 import { asSluiceError } from '../../error/sluice-error.js';
 import type { RelationTarget } from '../../pgoutput/relation-cache.js';
-import type { ConnectTarget } from '../../source/connect.js';
+import { type ConnectTarget, requestCancel } from '../../source/connect.js';
 import type { DecodedColumn } from '../../source/copy-decoder.js';
 import type { PartitionRecord } from '../../source/partition-leaf.js';
 import type { ChannelEnd } from '../../thread/batch-channel.js';
 import { startThread, type ThreadHandle } from '../../thread/call.js';
+import type { HeapRelation } from '../heap-range.js';
 import type { ReaderSurface } from './worker.js';
 
 /** What the reading thread is told and tells; all of it can be cloned. */
@@ -37,6 +38,20 @@ export interface CopyRequest {
   readonly sql: string;
   readonly columns: readonly DecodedColumn[];
   readonly channel: ChannelEnd;
+}
+
+/** Takes part in the snapshot that another thread's transaction exported. */
+export interface JoinSnapshot extends Pick<BeginSnapshot, 'schema' | 'name' | 'lock'> {
+  readonly snapshot: string;
+}
+
+/** COPYs of one table that several threads do together; each takes the next that nobody has (merged-channel.ts). */
+export interface CopyRangesRequest {
+  readonly address: string | null;
+  readonly statements: readonly string[];
+  readonly columns: readonly DecodedColumn[];
+  readonly channel: ChannelEnd;
+  readonly control: SharedArrayBuffer;
 }
 
 export interface CopySummary {
@@ -126,15 +141,30 @@ export class ReaderThread {
   readonly #target: ConnectTarget;
   readonly #signal: AbortSignal;
   readonly #onAbort: () => void;
+  #cancelRequest: Uint8Array | null = null;
+  #cancelling: Promise<void> | null = null;
+  /** While ranges are copied, in place of the thread's own. */
+  #onRangeProgress: ((progress: CopyProgress) => void) | null = null;
 
-  private constructor(thread: ThreadHandle<ReaderSurface>, target: ConnectTarget, signal: AbortSignal) {
+  private constructor(
+    thread: ThreadHandle<ReaderSurface>,
+    target: ConnectTarget,
+    onProgress: (progress: CopyProgress) => void,
+    signal: AbortSignal,
+  ) {
     this.#thread = thread;
     this.#target = target;
     this.#signal = signal;
-    // A blocked or busy thread cannot be asked to stop; ending it closes its socket, which ends the statement.
+    // A blocked or busy thread cannot be asked to stop; ending it closes its socket. The server only notices that when it
+    // has something to send, so what it runs (a scan that finds nothing, a wait for a lock) is cancelled beside that.
     this.#onAbort = () => {
+      const request = this.#cancelRequest;
+      if (request !== null) this.#cancelling = requestCancel(target, request);
       thread.terminate().catch(() => undefined);
     };
+    thread.onEvent((event) => {
+      if (isProgress(event)) (this.#onRangeProgress ?? onProgress)(event);
+    });
     signal.addEventListener('abort', this.#onAbort, { once: true });
   }
 
@@ -146,12 +176,9 @@ export class ReaderThread {
   ): Promise<ReaderThread> {
     signal.throwIfAborted();
     const thread = startThread<ReaderSurface>(new URL('./worker.js', import.meta.url), `sluice-${purpose}`);
-    thread.onEvent((event) => {
-      if (isProgress(event)) onProgress(event);
-    });
-    const reader = new ReaderThread(thread, target, signal);
+    const reader = new ReaderThread(thread, target, onProgress, signal);
     try {
-      await thread.call.connect({ target, purpose });
+      reader.#cancelRequest = await thread.call.connect({ target, purpose });
     } catch (error) {
       await reader.close();
       throw asSluiceError(error);
@@ -167,13 +194,34 @@ export class ReaderThread {
     return this.#thread.call.copy(request, [request.channel.port]);
   }
 
+  exportSnapshot(): Promise<string> {
+    return this.#thread.call.exportSnapshot(null);
+  }
+
+  joinSnapshot(request: JoinSnapshot): Promise<boolean> {
+    return this.#thread.call.joinSnapshot(request);
+  }
+
+  heapRelations(table: { readonly oid: number; readonly kind: 'r' | 'p' }): Promise<readonly HeapRelation[] | null> {
+    return this.#thread.call.heapRelations(table);
+  }
+
+  async copyRanges(request: CopyRangesRequest, onProgress: (progress: CopyProgress) => void): Promise<CopySummary> {
+    this.#onRangeProgress = onProgress;
+    try {
+      return await this.#thread.call.copyRanges(request, [request.channel.port]);
+    } finally {
+      this.#onRangeProgress = null;
+    }
+  }
+
   endSnapshot(): Promise<void> {
     return this.#thread.call.endSnapshot(null);
   }
 
   /** After a failed copy: leaves its transaction, connecting anew where the connection is gone. */
-  resetSession(): Promise<void> {
-    return this.#thread.call.resetSession(this.#target);
+  async resetSession(): Promise<void> {
+    this.#cancelRequest = await this.#thread.call.resetSession(this.#target);
   }
 
   /** Follows by the replication protocol from here on; copies and peeks need resetSession() after stopStream(). */
@@ -206,6 +254,7 @@ export class ReaderThread {
   async close(): Promise<void> {
     this.#signal.removeEventListener('abort', this.#onAbort);
     await this.#thread.terminate();
+    await this.#cancelling;
   }
 }
 

@@ -1,6 +1,6 @@
 import type { RecordBatch } from 'apache-arrow';
 import { type BatchMessage, detachBatch } from '../../batch/transfer.js';
-import type { PageItem, RejectedValue } from '../../destination/writer.js';
+import type { LoadItem, PageItem, RejectedValue } from '../../destination/writer.js';
 import { SluiceError } from '../../error/sluice-error.js';
 import { ChangeDecoder, type DecoderTable } from '../../pgoutput/change-decoder.js';
 import { formatLsn, lsnFromBigInt, parseLsn } from '../../pgoutput/lsn.js';
@@ -9,17 +9,22 @@ import { type ConnectTarget, connectSource, type SourceConnection } from '../../
 import { CopyTableDecoder } from '../../source/copy-decoder.js';
 import { copyOut } from '../../source/copy-stream.js';
 import { CopyTupleReader } from '../../source/copy-tuples.js';
+import { sqlState } from '../../source/errors.js';
 import { readPartitions } from '../../source/partition-leaf.js';
 import { quoteLiteral, quoteQualified } from '../../source/sql-identifier.js';
 import { BatchSender } from '../../thread/batch-channel.js';
 import { emitEvent, serve } from '../../thread/call.js';
+import { claimTask, isPauseAsked } from '../../thread/merged-channel.js';
+import { type HeapRelation, TID_RANGE_VERSION } from '../heap-range.js';
 import { FollowedStream } from './followed-stream.js';
 import type {
   BeginSnapshot,
   CopyProgress,
+  CopyRangesRequest,
   CopyRequest,
   CopySummary,
   FollowRequest,
+  JoinSnapshot,
   PageRequest,
   PageSummary,
   PeekRequest,
@@ -45,6 +50,13 @@ const REJECTED_CHUNK = 500;
 /** Kept by the server for one peek before it goes to a temporary file. */
 const PEEK_WORK_MEM = '64MB';
 
+/**
+ * A table that somebody alters for longer is left to the next sync: the other tables' loads wait behind it, and so does
+ * everybody who wants to read it.
+ */
+const LOCK_WAIT = '60s';
+const LOCK_NOT_AVAILABLE = '55P03';
+
 let connection: SourceConnection | null = null;
 let followed: FollowedStream | null = null;
 const never = new AbortController().signal;
@@ -58,16 +70,57 @@ async function endTransaction(): Promise<void> {
   await connected().query('ROLLBACK', [], never);
 }
 
+async function lockTable(db: SourceConnection, table: BeginSnapshot): Promise<void> {
+  await db.query(`SET LOCAL lock_timeout = ${quoteLiteral(LOCK_WAIT)}`, [], never);
+  try {
+    await db.query(`LOCK TABLE ${quoteQualified(table)} IN ACCESS SHARE MODE`, [], never);
+  } catch (error) {
+    if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error;
+    throw new SluiceError({
+      code: 'SNAPSHOT_WAIT_TIMEOUT',
+      message: `another session has held the table in ACCESS EXCLUSIVE mode, or has waited for it, for ${LOCK_WAIT}`,
+      hint: 'the load is tried again with the next sync; pg_locks shows who holds the table',
+      cause: error,
+    });
+  }
+  await db.query('SET LOCAL lock_timeout = 0', [], never);
+}
+
+interface HeapRow extends Omit<HeapRelation, 'filenode'>, Record<string, unknown> {
+  readonly filenode: number | null;
+  readonly readable: boolean;
+}
+
+/** Only ordinary heap tables have ctids of blocks; row security of a partition may differ from its root's. */
+const heapSql = (tree: string, ownPolicies: string): string => `
+  WITH RECURSIVE tree AS (${tree})
+  SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, pg_catalog.pg_relation_filenode(c.oid) AS filenode,
+    (pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::int8)::float8 AS blocks,
+    c.relkind = 'r' AND a.amname = 'heap' AND ${ownPolicies} AS readable
+  FROM tree JOIN pg_catalog.pg_class c ON c.oid = tree.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam
+  WHERE c.relkind <> 'p' ORDER BY c.oid`;
+const HEAP_SQL = {
+  r: heapSql('SELECT $1::pg_catalog.oid AS oid', 'true'),
+  p: heapSql(
+    `SELECT $1::pg_catalog.oid AS oid UNION ALL
+     SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN tree ON i.inhparent = tree.oid WHERE NOT i.inhdetachpending`,
+    "pg_catalog.has_table_privilege(c.oid, 'select') AND pg_catalog.has_schema_privilege(n.oid, 'usage') AND NOT c.relrowsecurity",
+  ),
+};
+
 const surface = {
-  async connect(request: { target: ConnectTarget; purpose: string }): Promise<void> {
+  /** @returns what asks the server to end what this thread's session runs */
+  async connect(request: { target: ConnectTarget; purpose: string }): Promise<Uint8Array | null> {
     connection = await connectSource(request.target, { purpose: request.purpose, signal: never });
+    return connection.cancelRequest;
   },
 
   async beginSnapshot(request: BeginSnapshot): Promise<SnapshotTaken> {
     const db = connected();
     await db.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', [], never);
     // The lock comes first and the snapshot after it: TRUNCATE and rewriting ALTERs are not MVCC-safe (DESIGN 3).
-    if (request.lock) await db.query(`LOCK TABLE ${quoteQualified(request)} IN ACCESS SHARE MODE`, [], never);
+    if (request.lock) await lockTable(db, request);
     await checkShape(db, request);
     const [row] = await db.query<{ snapshot: string; lsn: string; at: string }>(
       `SELECT pg_catalog.pg_current_snapshot()::text AS snapshot,
@@ -81,35 +134,74 @@ const surface = {
     return { snapshot: row.snapshot, snapshotLsn: row.lsn, takenAt: row.at, partitions };
   },
 
+  /** For {@link joinSnapshot} of other threads, while this one's transaction lasts. */
+  async exportSnapshot(_: null): Promise<string> {
+    const [row] = await connected().query<{ id: string }>('SELECT pg_catalog.pg_export_snapshot() AS id', [], never);
+    return row?.id ?? '';
+  },
+
+  /**
+   * Begins a transaction with another thread's snapshot.
+   * @returns false where somebody waits for the table who would be waited for in turn: without this thread then
+   */
+  async joinSnapshot(request: JoinSnapshot): Promise<boolean> {
+    const db = connected();
+    await db.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', [], never);
+    await db.query(`SET TRANSACTION SNAPSHOT ${quoteLiteral(request.snapshot)}`, [], never);
+    if (!request.lock) return true;
+    try {
+      await db.query(`LOCK TABLE ${quoteQualified(request)} IN ACCESS SHARE MODE NOWAIT`, [], never);
+      return true;
+    } catch (error) {
+      if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error;
+      await endTransaction();
+      return false;
+    }
+  },
+
+  /** The heap files of a table as the transaction's snapshot sees them; null where it cannot be read by ranges of blocks. */
+  async heapRelations(table: { oid: number; kind: 'r' | 'p' }): Promise<readonly HeapRelation[] | null> {
+    const db = connected();
+    if (db.versionNum < TID_RANGE_VERSION) return null;
+    const rows = await db.query<HeapRow>(HEAP_SQL[table.kind], [table.oid], never);
+    if (rows.some((row) => !row.readable || row.filenode === null)) return null;
+    return rows.map(({ readable: _, ...relation }) => ({ ...relation, filenode: relation.filenode ?? 0 }));
+  },
+
+  /** Reads one range after the other, as long as there are some that no other thread has taken. */
+  async copyRanges(request: CopyRangesRequest): Promise<CopySummary> {
+    const sender = new BatchSender<LoadItem<BatchMessage>>(request.channel, WINDOW);
+    const progress = progressOf(request.address);
+    const send: SendBatch = (batch, transfer) => sender.send({ kind: 'batch', batch }, transfer);
+    const rejected = request.columns.map(() => 0);
+    let bytes = 0;
+    try {
+      do {
+        const task = claimTask(request.control, request.statements.length);
+        if (task === null) break;
+        const copied = { sql: request.statements[task] ?? '', columns: request.columns };
+        const result = await copyTable(copied, sender, send, progress);
+        for (const [position, count] of result.rejected.entries())
+          rejected[position] = (rejected[position] ?? 0) + count;
+        bytes += result.bytes;
+      } while (!isPauseAsked(request.control));
+      progress.tell();
+      const columns = rejected.flatMap((count, position) => (count > 0 ? [position] : []));
+      if (columns.length > 0) sender.send({ kind: 'rejected_columns', columns }, []);
+      sender.end();
+      return { rows: progress.rows, bytes, rejected };
+    } catch (error) {
+      sender.fail(error);
+      throw error;
+    }
+  },
+
   async copy(request: CopyRequest): Promise<CopySummary> {
     const sender = new BatchSender<BatchMessage>(request.channel, WINDOW);
     try {
       const progress = progressOf(request.address);
-      const decoder = new CopyTableDecoder(
-        request.columns,
-        { maxRows: BATCH_ROWS, maxBytes: BATCH_BYTES },
-        (batch: RecordBatch) => {
-          progress.rows += batch.numRows;
-          const { message, transfer } = detachBatch(batch);
-          sender.send(message, transfer);
-        },
-      );
-      await copyOut(
-        connected(),
-        request.sql,
-        {
-          feed: (bytes, start, end) => {
-            decoder.feed(bytes, start, end);
-            progress.add(end - start);
-          },
-          get isFull() {
-            return sender.isFull;
-          },
-          waitForRoom: (signal) => sender.waitForRoom(signal),
-        },
-        never,
-      );
-      const result = decoder.finish();
+      const send: SendBatch = (batch, transfer) => sender.send(batch, transfer);
+      const result = await copyTable(request, sender, send, progress);
       progress.tell();
       sender.end();
       return result;
@@ -124,13 +216,14 @@ const surface = {
   },
 
   /** Leaves an open or failed transaction; connects anew where the connection is gone. */
-  async resetSession(target: ConnectTarget): Promise<void> {
+  async resetSession(target: ConnectTarget): Promise<Uint8Array | null> {
     try {
       await endTransaction();
     } catch {
       connection?.destroy();
       connection = await connectSource(target, { purpose: 'read', signal: never });
     }
+    return connected().cancelRequest;
   },
 
   async peekPage(request: PeekRequest): Promise<PageSummary> {
@@ -180,6 +273,39 @@ const surface = {
     await stream?.close();
   },
 };
+
+type SendBatch = (batch: BatchMessage, transfer: readonly ArrayBuffer[]) => void;
+
+/** One COPY into a channel, which stays open. */
+async function copyTable(
+  copied: Pick<CopyRequest, 'sql' | 'columns'>,
+  room: Pick<BatchSender<unknown>, 'isFull' | 'waitForRoom'>,
+  send: SendBatch,
+  progress: ReturnType<typeof progressOf>,
+): Promise<CopySummary> {
+  const limits = { maxRows: BATCH_ROWS, maxBytes: BATCH_BYTES };
+  const decoder = new CopyTableDecoder(copied.columns, limits, (batch: RecordBatch) => {
+    progress.rows += batch.numRows;
+    const { message, transfer } = detachBatch(batch);
+    send(message, transfer);
+  });
+  await copyOut(
+    connected(),
+    copied.sql,
+    {
+      feed: (bytes, start, end) => {
+        decoder.feed(bytes, start, end);
+        progress.add(end - start);
+      },
+      get isFull() {
+        return room.isFull;
+      },
+      waitForRoom: (signal) => room.waitForRoom(signal),
+    },
+    never,
+  );
+  return decoder.finish();
+}
 
 function following(): FollowedStream {
   if (followed === null) throw new SluiceError({ code: 'INTERNAL', message: 'the reading thread follows no stream' });

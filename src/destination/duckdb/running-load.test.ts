@@ -6,9 +6,11 @@ import { recordBatch } from '../../batch/arrow-data.js';
 import { arrowSchema } from '../../batch/arrow-schema.js';
 import { HeapBuilder } from '../../batch/column-builder.js';
 import { type BatchMessage, detachBatch } from '../../batch/transfer.js';
-import { BatchSender, openBatchChannel } from '../../thread/batch-channel.js';
+import { BatchSender } from '../../thread/batch-channel.js';
+import { openMergedChannel } from '../../thread/merged-channel.js';
 import type { TargetTable } from '../target-table.js';
-import { RunningLoad } from './loads.js';
+import type { LoadItem } from '../writer.js';
+import { RunningLoad } from './running-load.js';
 import { DuckDbSession } from './session.js';
 
 const MIB = 1024 * 1024;
@@ -44,15 +46,16 @@ test('a row of 80 MB has the memory that the destination is given, not the share
       metadataPrefix: '_ph_',
       generation: 1,
     };
-    const channel = openBatchChannel();
-    const sender = new BatchSender<BatchMessage>(channel.sender, 10);
+    const channel = openMergedChannel(1);
+    const senders = channel.senders.map((end) => new BatchSender<LoadItem<BatchMessage>>(end, 10));
     const sizes = [10, 40 * MIB, 20, 30];
     for (const size of sizes) {
       const { message, transfer } = row(size);
-      sender.send(message, transfer);
+      for (const sender of senders) sender.send({ kind: 'batch', batch: message }, transfer);
     }
-    sender.end();
-    const load = await RunningLoad.begin(session, { table, seed: null, channel: channel.receiver });
+    for (const sender of senders) sender.end();
+    const load = await RunningLoad.begin(session, { table, seed: null, progress: null });
+    load.open({ address: table.address, channel: channel.receiver, into: 'load', ranges: [], interruptible: true });
     expect(await load.advance(session)).toEqual({ state: 'done', rows: sizes.length });
     load.close();
     const rows = await session.rows<{ a: number; b: number }>(

@@ -6,11 +6,17 @@ export type Failpoint =
   | 'before_data_commit'
   | 'after_data_commit'
   | 'after_confirm'
+  | 'after_load_part'
+  | 'after_changed_part'
+  | 'after_load_rebase'
   | 'in_spill'
   | 'before_load_finish'
+  | 'in_swap'
   | 'after_load_finish'
   | 'before_compare'
+  | 'in_publish'
   | 'before_state_write'
+  | 'in_state_write'
   | 'after_state_write';
 
 const [wanted, times = '1'] = process.env['SLUICE_FAILPOINT']?.split('@') ?? [];
