@@ -15,6 +15,8 @@ export default defineConfig({
         test: {
           name: 'postgres',
           include: ['src/**/*.pg.test.ts', 'test/**/*.test.ts'],
+          // The other majors: `npm run test:matrix`.
+          exclude: [13, 14, 15, 16, 18].map((major) => `test/matrix/postgres-${major}.test.ts`),
           testTimeout: 180_000,
           hookTimeout: 120_000,
           pool: 'forks',

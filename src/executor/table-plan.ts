@@ -230,11 +230,11 @@ export function rejectedSql(plan: TablePlan, position: number, where: string | n
   return `COPY (SELECT ${keyJson(plan)}, ${quoteLiteral(entry.name)}::text, ${originalText(entry.column)}::text, ${quoteLiteral(rejectionReason(entry.logical))}::text FROM ${fromClause(plan.observed)} WHERE ${conditions.join(' AND ')}) TO STDOUT (FORMAT binary)`;
 }
 
-/** The same JSON object of text that the stream's decoder makes of a key. */
+/** The same text, to the byte, that the stream's decoder makes of a key: json_build_object would add spaces. */
 function keyJson(plan: TablePlan): string {
-  if (plan.target.key.length === 0) return `'{}'::text`;
-  const pairs = plan.target.key.map(
-    (name) => `${quoteLiteral(name)}, pg_catalog.concat(${quoteIdentifier(sourceName(plan, name))})`,
-  );
-  return `pg_catalog.json_build_object(${pairs.join(', ')})::text`;
+  const pairs = plan.target.key.map((name, i) => {
+    const before = `${i === 0 ? '' : ','}${JSON.stringify(name)}:`;
+    return `${quoteLiteral(before)}, pg_catalog.to_json(pg_catalog.concat(${quoteIdentifier(sourceName(plan, name))}))`;
+  });
+  return `pg_catalog.concat(${["'{'", ...pairs, "'}'"].join(', ')})`;
 }

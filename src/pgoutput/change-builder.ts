@@ -219,16 +219,14 @@ export class ChangeBuilder {
   }
 
   private keyText(row: RowImage): string {
-    const entries = this.table.keyColumns.map((column) => {
+    const pairs = this.table.keyColumns.map((column) => {
       const field = row.fieldOf[column]!;
       const fields = row.fields.kinds[field] === MARK.unchanged && row.old !== null ? row.old : row.fields;
       const text = fields.kinds[field] === MARK.text;
-      return [
-        this.table.columns[column]?.name,
-        text ? textAt(row.bytes, fields.starts[field]!, fields.lengths[field]!) : null,
-      ];
+      const value = text ? textAt(row.bytes, fields.starts[field]!, fields.lengths[field]!) : null;
+      return `${JSON.stringify(this.table.columns[column]?.name)}:${JSON.stringify(value)}`;
     });
-    return JSON.stringify(Object.fromEntries(entries));
+    return `{${pairs.join(',')}}`;
   }
 
   private keyNotSent(column: number): SluiceError {

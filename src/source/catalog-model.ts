@@ -9,7 +9,7 @@ export interface ObservedType {
   readonly name: string;
   /** pg_type.typtype: base, composite, domain, enum, pseudo, range, multirange. */
   readonly kind: 'b' | 'c' | 'd' | 'e' | 'p' | 'r' | 'm';
-  /** Domains are followed to their base; this is the base type's oid and the modifier that applies (domain's own, else the column's). */
+  /** Domains are followed to their base; this is the base type's oid and the modifier that applies (domain's own, else the column's); of an array the one of its elements. */
   readonly baseOid: number;
   readonly baseName: string;
   readonly baseKind: 'b' | 'c' | 'd' | 'e' | 'p' | 'r' | 'm';

@@ -66,7 +66,8 @@ export function resolveTypes(rows: readonly TypeRow[]): TypeCatalog {
     typeOf: (oid, typmod) => {
       const own = find(oid);
       const base = baseOf(oid, typmod);
-      const element = base.row.elementOf === null ? null : baseOf(base.row.elementOf, -1).row;
+      // The modifier of an array's column is that of its elements, unless these are of a domain, which has its own.
+      const innermost = base.row.elementOf === null ? null : baseOf(base.row.elementOf, base.typmod);
       return {
         oid,
         name: own.name,
@@ -74,8 +75,9 @@ export function resolveTypes(rows: readonly TypeRow[]): TypeCatalog {
         baseOid: base.row.oid,
         baseName: base.row.name,
         baseKind: base.row.kind,
-        typmod: base.typmod,
-        element: element === null ? null : { oid: element.oid, name: element.name, kind: element.kind },
+        typmod: innermost?.typmod ?? base.typmod,
+        element:
+          innermost === null ? null : { oid: innermost.row.oid, name: innermost.row.name, kind: innermost.row.kind },
       };
     },
   };

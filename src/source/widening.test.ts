@@ -44,6 +44,7 @@ describe('readsAs', () => {
     element: null,
     ...fields,
   });
+  const NUMERIC = { oid: OID.numeric, name: 'numeric', kind: 'b' } as const;
   test.each([
     ['the same type', OID.int4, -1, type(OID.int4), true],
     ['int4 for a bigint', OID.int4, -1, type(OID.int8), true],
@@ -56,6 +57,14 @@ describe('readsAs', () => {
     ['a longer varchar of the same type', OID.varchar, 99, type(OID.varchar, 9), true],
     ['float4 for float8', OID.float4, -1, type(OID.float8), false],
     ['a domain, whatever its modifier', 70_000, -1, type(70_000, numeric(10, 2), { kind: 'd' }), true],
+    ['an array of a domain', 70_003, -1, type(70_003, numeric(10, 2), { element: NUMERIC }), true],
+    [
+      'numeric(12,4)[] for numeric(10,2)[]',
+      1231,
+      numeric(12, 4),
+      type(1231, numeric(10, 2), { element: NUMERIC }),
+      false,
+    ],
     ['an enum', 70_001, -1, type(70_001, -1, { kind: 'e' }), true],
     ['another enum', 70_002, -1, type(70_001, -1, { kind: 'e' }), false],
   ])('%s', (_, oid, typmod, column, expected) => {

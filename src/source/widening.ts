@@ -43,6 +43,9 @@ export function naturalType(type: string, otherwise: LogicalType): LogicalType {
   }
 }
 
+/** numeric[], see pg_type.dat. */
+const NUMERIC_ARRAY = 1231;
+
 /**
  * Whether a value that the stream describes with this type and modifier can be read as one of the column: the type is
  * the column's own, or the column has been widened since.
@@ -55,8 +58,9 @@ export function readsAs(typeOid: number, typmod: number, column: ObservedType): 
   return covers(rangeOfOid(column.oid, column.typmod), rangeOfOid(typeOid, typmod));
 }
 
-function modifierMatters({ oid, element }: ObservedType): boolean {
-  return oid === OID.numeric || element?.oid === OID.numeric;
+/** Of an array of a domain over numeric no modifier is sent either. */
+function modifierMatters({ oid }: ObservedType): boolean {
+  return oid === OID.numeric || oid === NUMERIC_ARRAY;
 }
 
 function covers(wide: Range | null, narrow: Range | null): boolean {

@@ -1,9 +1,9 @@
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
 import type { SourceRun } from '../../src/executor/engine.js';
 import { EngineFixture, lsnValue, SOURCE, type TableSettings } from '../engine-fixture.js';
 import type { TestPostgres } from '../postgres/server.js';
 
-/** A Sluice that follows its source, with what tests ask of it. */
+/** A Sluice that follows its source, with what tests ask of it, also before the first test. */
 
 const PATIENCE = { interval: 50, timeout: 90_000 } as const;
 
@@ -17,7 +17,8 @@ export interface FollowedOptions {
 export class FollowedFixture {
   #running: { readonly stop: AbortController; readonly done: Promise<SourceRun> } | null = null;
 
-  private constructor(
+  /** @param fixture applied, with the transport `continuous` and its slot on that server */
+  constructor(
     readonly fixture: EngineFixture,
     readonly postgres: TestPostgres,
   ) {}
@@ -82,7 +83,7 @@ export class FollowedFixture {
   }
 
   async untilStreaming(): Promise<void> {
-    await expect.poll(() => this.walsender(), PATIENCE).not.toBeNull();
+    await vi.waitFor(async () => expect(await this.walsender()).not.toBeNull(), PATIENCE);
   }
 
   /** The process that streams, once it does. */
@@ -111,7 +112,7 @@ export class FollowedFixture {
   /** Waits until Postgres has been told that everything up to now is durable. */
   async untilConfirmed(): Promise<void> {
     const target = await this.serverLsn();
-    await expect.poll(async () => (await this.confirmed()) >= target, PATIENCE).toBe(true);
+    await vi.waitFor(async () => expect(await this.confirmed()).toBeGreaterThanOrEqual(target), PATIENCE);
   }
 
   /** Compares a table's rows, and what the slot was told with what the destination holds. */

@@ -433,7 +433,13 @@ export const TYPE_CASES: readonly TypeCase[] = [
   },
   { name: 'domain over a domain', type: 'x.small_price', kind: 'decimal', values: quoted('1.50') },
   { name: 'domain over an array', type: 'x.numbers', kind: 'list', values: quoted('{1,2}', '{{1}}'), rejected: 1 },
-  { name: 'array of a domain', type: 'x.price[]', kind: 'list', values: quoted('{1.50,NaN}', '{}') },
+  {
+    name: 'array of a domain',
+    type: 'x.price[]',
+    kind: 'list',
+    values: quoted('{1.50,NaN}', '{1.50}', '{}'),
+    rejected: 1,
+  },
   { name: 'domain over text', type: 'x.word', kind: 'varchar', values: quoted('word') },
   { name: 'domain over a composite', type: 'x.pairs', kind: 'varchar', values: ['row(null, null)::x.pair::x.pairs'] },
   {

@@ -1,9 +1,9 @@
+import type { RecordBatch } from 'apache-arrow';
 import { attachBatch, type BatchMessage } from '../../batch/transfer.js';
 import { SluiceError } from '../../error/sluice-error.js';
 import { claimedTasks, MergedReceiver } from '../../thread/merged-channel.js';
 import { METADATA_TYPES, metadataNames, type SnapshotMark, type TargetTable } from '../target-table.js';
 import type { BeginLoad, LoadItem, LoadPart } from '../writer.js';
-import type { BatchSource } from './batch-scan.js';
 import { hasHeld, heldTable, visibleIn } from './held-changes.js';
 import { lsnNumber } from './lsn-number.js';
 import { refuseOccupied } from './occupied.js';
@@ -34,6 +34,12 @@ function changedTable(address: string): string {
 function rejectedTable(address: string): string {
   return qualified({ schema: '_sluice', name: `rejected ${address}` });
 }
+
+/**
+ * A batch of more, which has a row of several MB, is inserted under the full memory limit: DuckDB takes five times the size
+ * of such a row, which {@link DuckDbSession.passThrough} does not have.
+ */
+const LARGE_BATCH_BYTES = 8 * 1024 * 1024;
 
 interface OpenPart {
   readonly part: LoadPart;
@@ -82,24 +88,36 @@ export class RunningLoad {
     this.#open = { part, receiver: new MergedReceiver(part.channel, part.interruptible) };
   }
 
-  /** One INSERT that pulls batches until the part ends or asks for a pause. */
+  /** One transaction that pulls batches until the part ends or asks for a pause. */
   async advance(session: DuckDbSession): Promise<{ state: 'done' | 'paused'; rows: number }> {
     if (this.#open === null) throw new SluiceError({ code: 'INTERNAL', message: 'the load has no part to read' });
     const { part, receiver } = this.#open;
     const { table, seed } = this.#load;
     let state: 'done' | 'paused' = 'done';
     const rejected = new Set<number>();
-    const batches: BatchSource = {
-      columns: table.columns,
-      next: () => {
+    /** Too large for the statement that pulled it, which ends; the next one begins with it and has the full limit. */
+    let large: RecordBatch | null = null;
+    const batches = (first: RecordBatch | null): (() => RecordBatch | null) => {
+      let pending = first;
+      return () => {
+        if (pending !== null) {
+          const batch = pending;
+          pending = null;
+          return batch;
+        }
         for (;;) {
           const item = receiver.next();
           if (item === 'interrupted') state = 'paused';
           if (item === null || item === 'interrupted') return null;
-          if (item.kind === 'batch') return attachBatch(item.batch);
+          if (item.kind === 'batch') {
+            const batch = attachBatch(item.batch);
+            if (first !== null || batch.data.byteLength <= LARGE_BATCH_BYTES) return batch;
+            large = batch;
+            return null;
+          }
           for (const column of item.columns) rejected.add(column);
         }
-      },
+      };
     };
     const target = part.into === 'load' ? loadTable(table) : changedTable(table.address);
     const metadata =
@@ -107,8 +125,14 @@ export class RunningLoad {
         ? ''
         : `, 'I', TIMESTAMPTZ ${literal(seed.at)}, false, NULL::TIMESTAMPTZ, ${lsnNumber(seed.lsn)}::BIGINT, 0::BIGINT`;
     const insert = async (): Promise<number> => {
-      const source = session.scan.add(batches);
-      const inserted = await session.run(`INSERT INTO ${target} SELECT *${metadata} FROM ${source}`);
+      let inserted = 0;
+      do {
+        const first = large;
+        large = null;
+        if (first !== null) await session.takeFullMemory();
+        const source = session.scan.add({ columns: table.columns, next: batches(first) });
+        inserted += await session.run(`INSERT INTO ${target} SELECT *${metadata} FROM ${source}`);
+      } while (large !== null);
       const ranges = part.ranges.slice(0, claimedTasks(part.channel.control, part.ranges.length));
       if (part.into === 'load' && ranges.length > 0) {
         await addProgress(session, table.address, { ranges, rows: inserted, rejectedColumns: [...rejected] });

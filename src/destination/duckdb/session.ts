@@ -117,8 +117,13 @@ export class DuckDbSession {
     try {
       return await work();
     } finally {
-      await this.run(`SET memory_limit = '${memoryLimitMb}MB'`);
+      await this.takeFullMemory();
     }
+  }
+
+  /** For the rest of such work, which turned out to need it. */
+  async takeFullMemory(): Promise<void> {
+    await this.run(`SET memory_limit = '${this.#settings.memoryLimitMb}MB'`);
   }
 
   /** Rows as plain JSON: 64-bit numbers and times as text. */

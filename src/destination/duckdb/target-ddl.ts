@@ -33,23 +33,25 @@ export async function columnTypes(session: DuckDbSession, table: TableName): Pro
   return new Map(rows.map((row) => [row.column_name, shortTypeName(row.data_type)]));
 }
 
-/**
- * A column of a table that Sluice makes. DuckDB's run-length compression takes 0 and -0 for the same value and would keep
- * the sign of one of them only; ALP keeps both (save in a row group that holds nothing but zeros).
- */
+/** A column of a table that Sluice makes. */
 export function columnDefinition(column: TargetTable['columns'][number]): string {
-  const { kind } = column.type;
-  const compression = kind === 'float32' || kind === 'float64' ? ' USING COMPRESSION ALP' : '';
-  return `${identifier(column.name)} ${duckdbTypeName(column.type)}${compression}`;
+  const type = duckdbTypeName(column.type);
+  return `${identifier(column.name)} ${type}${floatCompression(type)}`;
+}
+
+/**
+ * DuckDB's run-length compression takes 0 and -0 for the same value and would keep the sign of one of them only; ALP keeps
+ * both, but may not be asked for within a list. (In a row group that holds nothing but zeros the sign is lost anyhow.)
+ */
+function floatCompression(type: string): string {
+  if (!/^(FLOAT|DOUBLE)/.test(type)) return '';
+  return ` USING COMPRESSION ${type.endsWith('[]') ? 'UNCOMPRESSED' : 'ALP'}`;
 }
 
 /** Makes an empty table with the columns of another, however floats are kept there. @returns their names */
 export async function copyDefinition(session: DuckDbSession, from: TableName, to: TableName): Promise<string[]> {
   const types = await columnTypes(session, from);
-  const columns = [...types].map(([name, type]) => {
-    const compression = type === 'FLOAT' || type === 'DOUBLE' ? ' USING COMPRESSION ALP' : '';
-    return `${identifier(name)} ${type}${compression}`;
-  });
+  const columns = [...types].map(([name, type]) => `${identifier(name)} ${type}${floatCompression(type)}`);
   await session.run(`CREATE TABLE ${qualified(to)} (${columns.join(', ')})`);
   return [...types.keys()];
 }
