@@ -1,11 +1,11 @@
 import { formatLsn, type Lsn, laterLsn, parseLsn } from '../pgoutput/lsn.js';
 import type { SourceConnection } from '../source/connect.js';
 import { advanceSlot, currentSnapshot, currentWalAndSnapshot } from '../source/slot.js';
-import type { FollowRequest, PageRequest, PageSummary, ReaderThread, StreamLook } from './reader/reader-thread.js';
+import type { FollowRequest, PageRequest, ReaderThread, StreamedPage, StreamLook } from './reader/reader-thread.js';
 
 /** One page as it was sent to the destination's staging. */
 export interface FedPage {
-  readonly summary: Omit<PageSummary, 'messages'>;
+  readonly summary: StreamedPage;
   /** All that was committed before this is in the page, or was in one before it. */
   readonly reached: Lsn;
   /** When the destination, with this page, was as the source: ISO; null: at the moment when the page was begun. */
@@ -30,6 +30,12 @@ export interface PageFeed {
  * cheaper than many small ones; the server keeps one page in a temporary file while it is read.
  */
 const PAGE_MESSAGES = 500_000;
+/**
+ * A page is merged as one, which needs several times its size; DuckDB has 256 MB unless told otherwise. Postgres counts
+ * messages only, so the size is learned from the pages before: what is read beyond it is read twice.
+ */
+const PAGE_BYTES = 64 * 1024 * 1024;
+const LEAST_MESSAGES = 1_000;
 
 /** Pages that are peeked at by SQL: through any connection, and for a backlog the fastest. */
 export class ScheduledFeed implements PageFeed {
@@ -37,6 +43,8 @@ export class ScheduledFeed implements PageFeed {
   readonly #publication: string;
   readonly #control: SourceConnection;
   readonly #reader: ReaderThread;
+  /** About as many as make a page of PAGE_BYTES. */
+  #maxMessages = PAGE_MESSAGES;
 
   constructor(slot: string, publication: string, control: SourceConnection, reader: ReaderThread) {
     this.#slot = slot;
@@ -53,9 +61,12 @@ export class ScheduledFeed implements PageFeed {
       snapshot,
       slot: this.#slot,
       publication: this.#publication,
-      maxChanges: PAGE_MESSAGES,
+      maxChanges: this.#maxMessages,
+      maxBytes: PAGE_BYTES,
     });
-    const full = summary.messages >= PAGE_MESSAGES;
+    const full = summary.cut || summary.messages >= this.#maxMessages;
+    if (summary.cut) this.#maxMessages = Math.max(LEAST_MESSAGES, Math.ceil(summary.messages * 1.1));
+    else if (full) this.#maxMessages = Math.min(PAGE_MESSAGES, this.#maxMessages * 2);
     const lastEnd = parseLsn(summary.lastEndLsn ?? request.confirmedLsn);
     return {
       summary,
@@ -103,7 +114,9 @@ export class ContinuousFeed implements PageFeed {
   }
 
   async stage(request: FeedRequest, signal: AbortSignal): Promise<FedPage> {
-    const snapshot = await currentSnapshot(this.#control, signal);
+    // Where the server is going down the page can still be committed, and its walsender waits for that.
+    const snapshot = await currentSnapshot(this.#control, signal).catch(() => null);
+    signal.throwIfAborted();
     const summary = await this.#reader.stageStreamed({ ...request, snapshot });
     return { summary, reached: this.#reached, asOf: summary.lastCommitAt };
   }

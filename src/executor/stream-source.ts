@@ -84,8 +84,14 @@ export class SourceStream {
 
   async #stillUnseen(xids: readonly number[], signal: AbortSignal): Promise<readonly number[]> {
     if (xids.length === 0) return [];
-    const snapshot = parseSnapshot(await currentSnapshot(this.#deps.control, signal));
-    return xids.filter((xid) => !isVisible(xid, snapshot));
+    try {
+      const snapshot = parseSnapshot(await currentSnapshot(this.#deps.control, signal));
+      return xids.filter((xid) => !isVisible(xid, snapshot));
+    } catch {
+      // A server that goes down still waits for the page to be confirmed; the next session asks again.
+      signal.throwIfAborted();
+      return xids;
+    }
   }
 
   /** Reads pages until everything that was committed before `target` has landed. */

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { openDuckDb, SOURCE } from '../engine-fixture.js';
@@ -270,6 +271,8 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
     const writer = (async () => {
       while (writing) {
         id += 10;
+        // The row grows with each transaction: without a pause what is written grows with the square of the time.
+        await sleep(3);
         await client.query(
           `begin; insert into t select i, 'w' from generate_series(${id}, ${id + 9}) i; update t set v = coalesce(v, '') || 'x' where id in (1, ${id}); commit`,
         );

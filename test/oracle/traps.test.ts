@@ -3,12 +3,12 @@ import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { realClock } from '../../src/cli/real-clock.js';
 import { EngineFixture, type FixtureOptions } from '../engine-fixture.js';
-import { hasPostgres, type PostgresMajor } from '../postgres/binaries.js';
+import { hasPostgres, majorsUnderTest } from '../postgres/binaries.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 
 /** Situations that a random workload meets too seldom, each with Postgres as the judge. */
 
-const MAJORS: readonly PostgresMajor[] = [13, 17];
+const MAJORS = majorsUnderTest([17], [13, 17]);
 
 describe.each(MAJORS)('on Postgres %i', (major) => {
   if (!hasPostgres(major)) {

@@ -70,8 +70,11 @@ export interface PeekTable extends RelationTarget {
 /** How a page is decoded, wherever its messages come from. */
 export interface PageRequest {
   readonly confirmedLsn: string;
-  /** `pg_current_snapshot()` before the page, to tell which of its transactions may not be visible yet. */
-  readonly snapshot: string;
+  /**
+   * `pg_current_snapshot()` before the page, to tell which of its transactions may not be visible yet; null where it could
+   * not be asked for: then none counts as visible.
+   */
+  readonly snapshot: string | null;
   readonly tables: readonly PeekTable[];
   readonly channel: ChannelEnd;
 }
@@ -81,6 +84,8 @@ export interface PeekRequest extends PageRequest {
   readonly publication: string;
   /** Ends with the first transaction that brings the page to so many messages. */
   readonly maxChanges: number;
+  /** Ends with the first transaction that brings the page to so many bytes. */
+  readonly maxBytes: number;
 }
 
 export interface FollowRequest {
@@ -107,8 +112,10 @@ export interface StreamLook {
 export interface PageSummary {
   readonly transactions: number;
   readonly changes: number;
-  /** Messages that Postgres sent; the page was full when there are at least `maxChanges`. */
+  /** Messages that went into the page; it was full when there are at least `maxChanges`. */
   readonly messages: number;
+  /** The page was ended after its first transaction beyond `maxBytes`: there is more. */
+  readonly cut: boolean;
   readonly lastEndLsn: string | null;
   readonly lastCommitAt: string | null;
   /** Ids of transactions that the request's snapshot does not see. */
@@ -127,6 +134,9 @@ export interface PageSummary {
     readonly xid: number;
   }[];
 }
+
+/** A page of the replication protocol, which is cut before it is staged. */
+export type StreamedPage = Omit<PageSummary, 'messages' | 'cut'>;
 
 export interface CopyProgress {
   readonly kind: 'copy_progress';
@@ -235,7 +245,7 @@ export class ReaderThread {
   }
 
   /** Sends the page that was found. It can be sent again until it is confirmed. */
-  stageStreamed(request: PageRequest): Promise<Omit<PageSummary, 'messages'>> {
+  stageStreamed(request: PageRequest): Promise<StreamedPage> {
     return this.#thread.call.stageStreamed(request, [request.channel.port]);
   }
 

@@ -4,6 +4,7 @@ import type { LoadItem, PageItem, RejectedValue } from '../../destination/writer
 import { SluiceError } from '../../error/sluice-error.js';
 import { ChangeDecoder, type DecoderTable } from '../../pgoutput/change-decoder.js';
 import { formatLsn, lsnFromBigInt, parseLsn } from '../../pgoutput/lsn.js';
+import { CODE } from '../../pgoutput/message.js';
 import { isVisible, parseSnapshot } from '../../pgoutput/snapshot-visibility.js';
 import { type ConnectTarget, connectSource, type SourceConnection } from '../../source/connect.js';
 import { CopyTableDecoder } from '../../source/copy-decoder.js';
@@ -29,6 +30,7 @@ import type {
   PageSummary,
   PeekRequest,
   SnapshotTaken,
+  StreamedPage,
   StreamLook,
 } from './reader-thread.js';
 
@@ -249,7 +251,7 @@ const surface = {
     return following().look(request);
   },
 
-  async stageStreamed(request: PageRequest): Promise<Omit<PageSummary, 'messages'>> {
+  async stageStreamed(request: PageRequest): Promise<StreamedPage> {
     const sender = new BatchSender<PageItem<BatchMessage>>(request.channel, WINDOW);
     try {
       const page = openPage(request, sender);
@@ -345,7 +347,7 @@ function openPage(request: PageRequest, sender: BatchSender<PageItem<BatchMessag
   const mismatches: PageSummary['mismatches'][number][] = [];
   const rejected = new Map<number, RejectedValue[]>();
   let lastCommitAt: string | null = null;
-  const snapshot = parseSnapshot(request.snapshot);
+  const snapshot = request.snapshot === null ? null : parseSnapshot(request.snapshot);
   const unseen: number[] = [];
   const sendRejected = (table: number): void => {
     const values = rejected.get(table) ?? [];
@@ -402,14 +404,14 @@ function openPage(request: PageRequest, sender: BatchSender<PageItem<BatchMessag
         }
         case 'commit':
           lastCommitAt = commitTime(event.commitTs);
-          if (!isVisible(event.xid, snapshot)) unseen.push(event.xid);
+          if (snapshot === null || !isVisible(event.xid, snapshot)) unseen.push(event.xid);
           return;
       }
     },
   });
   return {
     decoder,
-    finish(): Omit<PageSummary, 'messages'> {
+    finish(): StreamedPage {
       const { transactions, changes, lastEndLsn } = decoder.finish();
       for (const table of [...rejected.keys()]) sendRejected(table);
       return {
@@ -428,10 +430,17 @@ function openPage(request: PageRequest, sender: BatchSender<PageItem<BatchMessag
 async function peek(request: PeekRequest, sender: BatchSender<PageItem<BatchMessage>>): Promise<PageSummary> {
   const page = openPage(request, sender);
   let messages = 0;
+  let size = 0;
+  let cut = false;
   const tuples = new CopyTupleReader(3, (bytes) => {
+    // What Postgres has made ready beyond the end of the page comes again with the next one.
+    if (cut) return;
     messages += 1;
     const start = tuples.starts[2] ?? 0;
-    page.decoder.push(bytes, start, start + (tuples.lengths[2] ?? 0), readLsn(bytes, tuples.starts[0] ?? 0));
+    const length = tuples.lengths[2] ?? 0;
+    page.decoder.push(bytes, start, start + length, readLsn(bytes, tuples.starts[0] ?? 0));
+    size += length;
+    cut = size >= request.maxBytes && bytes[start] === CODE.commit;
   });
   const db = connected();
   await db.query(`SET work_mem = ${quoteLiteral(PEEK_WORK_MEM)}`, [], never);
@@ -449,7 +458,7 @@ async function peek(request: PeekRequest, sender: BatchSender<PageItem<BatchMess
     never,
   );
   tuples.finish();
-  return { ...page.finish(), messages };
+  return { ...page.finish(), messages, cut };
 }
 
 /** pgoutput splits the option at commas like an identifier list, so the name is quoted as an identifier inside it. */
