@@ -260,6 +260,11 @@ export class SourceStream {
         const plan = await this.#deps.planAgain(table.plan, signal);
         if (isDeepStrictEqual(relationTarget(plan), relationTarget(table.plan))) continue;
         table.plan = plan;
+        this.#deps.onEvent({
+          kind: 'notice',
+          address: plan.address,
+          message: `altered in the source: ${plan.drift.join('; ')}; sluice plan shows what that means for the copy`,
+        });
       } catch (error) {
         if (!(await this.#exclude(tables, asSluiceError(error)))) throw error;
       }
