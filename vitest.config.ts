@@ -1,5 +1,17 @@
 import { defineConfig } from 'vitest/config';
 
+/** Suites with runs of their own, which would make `npm test` too long: `npm run test:long` and `test:matrix`. */
+export const LONG_SUITES = [
+  'test/verify/**/*.test.ts',
+  'test/cli/interrupted-apply.test.ts',
+  'test/kill/parallel-snapshot.test.ts',
+  'test/kill/resumed-snapshot.test.ts',
+  'test/oracle/published-columns.test.ts',
+  'test/oracle/toast.test.ts',
+];
+
+const everything = process.env['SLUICE_ALL_MAJORS'] === '1';
+
 // Three projects: fast unit tests beside their file, tests that start a real Postgres (*.pg.test.ts), and whole-product
 // suites under test/. Servers are started per file, so files of the last two run two at a time on the two cores we plan for.
 export default defineConfig({
@@ -15,8 +27,7 @@ export default defineConfig({
         test: {
           name: 'postgres',
           include: ['src/**/*.pg.test.ts', 'test/**/*.test.ts'],
-          // The other majors: `npm run test:matrix`.
-          exclude: [13, 14, 15, 16, 18].map((major) => `test/matrix/postgres-${major}.test.ts`),
+          exclude: ['test/matrix/**', ...(everything ? [] : LONG_SUITES)],
           testTimeout: 180_000,
           hookTimeout: 120_000,
           pool: 'forks',

@@ -132,7 +132,7 @@ const EDITS: readonly Edit[] = [
     name: 'a column is excluded',
     before: { tables: USERS },
     after: { tables: { 'public.users': withoutName } },
-    changes: ['remove_columns shop:public.users'],
+    changes: ['remove_columns shop:public.users', 'update_settings shop:publication'],
     same: [users(LIVE, ['id', 'score'])],
     members: ['public.users'],
     check: async () => {
@@ -146,7 +146,7 @@ const EDITS: readonly Edit[] = [
     name: 'a column comes back, for rows from then on',
     before: { tables: { 'public.users': withoutName } },
     after: { tables: { 'public.users': { on_add_columns: 'forward_only' } } },
-    changes: ['add_columns shop:public.users'],
+    changes: ['update_settings shop:publication', 'add_columns shop:public.users'],
     same: [users(LIVE, ['id', 'score'])],
     members: ['public.users'],
     check: async () => {
@@ -164,7 +164,7 @@ const EDITS: readonly Edit[] = [
     name: 'a column comes back and the table is read again',
     before: { tables: { 'public.users': withoutName } },
     after: { tables: { 'public.users': { on_add_columns: 'resync' } } },
-    changes: ['resync_table shop:public.users', 'add_columns shop:public.users'],
+    changes: ['update_settings shop:publication', 'resync_table shop:public.users', 'add_columns shop:public.users'],
     same: [users()],
     members: ['public.users'],
   },
