@@ -121,7 +121,13 @@ function edits(state: TableState, desired: DesiredTable, context: TableContext):
       ...plain,
       action: 'rename_columns',
       reason: 'renamed in the source; nothing is read again',
-      details: { renames: columns.renamed, all_columns: columns.afterRenames, primary_key, cursor },
+      details: {
+        renames: columns.renamed,
+        // The resync before it has recorded the columns as they will be.
+        all_columns: causes.length > 0 ? intent.columns : columns.afterRenames,
+        primary_key,
+        cursor,
+      },
     });
   }
   if (columns.removed.length > 0) {

@@ -242,6 +242,16 @@ const EDITS: readonly Edit[] = [
     destructive: [],
   },
   {
+    name: 'a column is renamed in the source and gets another type',
+    world: editObserved('countries', (table) => ({
+      columns: table.columns.map((column) =>
+        column.name === 'name' ? sampleColumn('title', column.attnum, 'bigint') : column,
+      ),
+    })),
+    changes: ['resync_table shop:public.countries', 'rename_columns shop:public.countries'],
+    destructive: ['resync_table shop:public.countries'],
+  },
+  {
     name: 'a column is dropped and added again in the source',
     world: editObserved('bills', (table) => ({
       columns: table.columns.map((column) => (column.name === 'name' ? { ...column, attnum: 9 } : column)),
