@@ -79,6 +79,9 @@ export class OracleRun {
     await early?.transaction('commit');
     await applying;
     await takeLog(this.#fixture, ALL_TABLES);
+    for (const table of ALL_TABLES) {
+      this.#models.get(table.name)?.startFrom(await readSource(this.#fixture, table));
+    }
   }
 
   async #step(step: Step): Promise<void> {

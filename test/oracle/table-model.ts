@@ -34,6 +34,11 @@ export class TableModel {
     this.#table = table;
   }
 
+  /** What the table holds before anything is logged: a load may show it, and a TRUNCATE delete it, before the first check. */
+  startFrom(source: Content): void {
+    this.#source = source;
+  }
+
   /** @returns what is wrong; empty when all is well */
   check(now: Situation): string[] {
     const table = this.#table;
