@@ -25,6 +25,7 @@ export interface Situation {
 export class TableModel {
   readonly #table: OracleTable;
   readonly #checkpoints: Checkpoint[] = [];
+  #initial: Content = new Map();
   #source: Content = new Map();
   #deleted: Content = new Map();
   #versions: ReadonlyMap<string, readonly Version[]> = new Map();
@@ -36,7 +37,7 @@ export class TableModel {
 
   /** What the table holds before anything is logged: a load may show it, and a TRUNCATE delete it, before the first check. */
   startFrom(source: Content): void {
-    this.#source = source;
+    this.#initial = source;
   }
 
   /** @returns what is wrong; empty when all is well */
@@ -68,7 +69,7 @@ export class TableModel {
     // Over a load the destination knows a row as the stream or a snapshot last showed it.
     const shown = new Map<string, Set<string>>();
     const show = (key: string, row: string): void => void shown.set(key, (shown.get(key) ?? new Set()).add(row));
-    for (const content of [this.#source, this.#deleted]) for (const [key, row] of content) show(key, row);
+    for (const content of [this.#initial, this.#source, this.#deleted]) for (const [key, row] of content) show(key, row);
     for (const { key, row } of now.log) show(key, row);
     const problems: string[] = [];
     for (const [key, row] of deleted) {
