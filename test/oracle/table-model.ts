@@ -69,7 +69,8 @@ export class TableModel {
     // Over a load the destination knows a row as the stream or a snapshot last showed it.
     const shown = new Map<string, Set<string>>();
     const show = (key: string, row: string): void => void shown.set(key, (shown.get(key) ?? new Set()).add(row));
-    for (const content of [this.#initial, this.#source, this.#deleted]) for (const [key, row] of content) show(key, row);
+    for (const content of [this.#initial, this.#source, this.#deleted])
+      for (const [key, row] of content) show(key, row);
     for (const { key, row } of now.log) show(key, row);
     const problems: string[] = [];
     for (const [key, row] of deleted) {
