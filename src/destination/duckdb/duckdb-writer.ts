@@ -1,19 +1,25 @@
 import { startThread, type ThreadHandle } from '../../thread/call.js';
 import type { DestinationWriter } from '../writer.js';
 import type { SessionSettings } from './session.js';
-import type { DuckDbSurface } from './worker.js';
+import type { DuckDbSurface } from './surface.js';
+import type { DuckDbThread } from './worker.js';
 
 /** Starts the thread that owns a DuckDB file. @param onWait told when the file is held by another process */
 export async function openDuckDbWriter(
   settings: SessionSettings,
   onWait: (what: string) => void,
 ): Promise<DestinationWriter> {
-  const thread: ThreadHandle<DuckDbSurface> = startThread(new URL('./worker.js', import.meta.url), 'sluice-duckdb');
+  const thread: ThreadHandle<DuckDbThread> = startThread(new URL('./worker.js', import.meta.url), 'sluice-duckdb');
+  await thread.call.configure(settings);
+  return writerOver(thread, onWait);
+}
+
+/** The writer whose calls a thread with the surface of a DuckDB file carries out. */
+export function writerOver(thread: ThreadHandle<DuckDbSurface>, onWait: (what: string) => void): DestinationWriter {
   thread.onEvent((event) => {
     if (isWaiting(event)) onWait(event.what);
   });
   const { call } = thread;
-  await call.configure(settings);
   return {
     readFacts: (options) => call.readFacts(options ?? null),
     beginLoad: (load) => call.beginLoad(load),
