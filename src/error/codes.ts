@@ -142,6 +142,10 @@ export const ERROR_CODES = {
   DESTINATION_FAILED: { exit: 69, retry: SOON },
   /** A table of that name that Sluice did not make is in the way. */
   DESTINATION_OCCUPIED: { exit: 1, retry: STOP },
+  /** A source's ledger in the lake cannot be read. It is never overwritten: bring it back, or move the lake aside and load anew. */
+  LEDGER_UNREADABLE: { exit: 1, retry: STOP },
+  /** Another Sluice has written the same source to the same lake. Only one may: end the other one. What it wrote stands. */
+  LAKE_FENCED: { exit: 1, retry: STOP },
 
   // --- state and plans
   /** The state is locked by another process. */

@@ -15,6 +15,9 @@ export type Failpoint =
   | 'after_load_finish'
   | 'before_compare'
   | 'in_publish'
+  | 'after_lake_upload'
+  | 'after_ledger'
+  | 'after_table_commit'
   | 'before_state_write'
   | 'in_state_write'
   | 'after_state_write';

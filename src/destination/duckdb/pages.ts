@@ -24,7 +24,7 @@ import { liveRows, tableExists } from './target-ddl.js';
 
 const REJECTED_STAGE = 'page_rejected';
 
-function stageName(index: number): string {
+export function stageName(index: number): string {
   return `page_changes_${index}`;
 }
 

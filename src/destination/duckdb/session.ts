@@ -29,6 +29,8 @@ export class DuckDbSession {
   readonly #instance: DuckDBInstance;
   readonly #settings: SessionSettings;
   #prepared = false;
+  /** Called at the end of each transaction, before its COMMIT; what it throws takes the transaction back. */
+  beforeCommit: (() => Promise<void>) | null = null;
   readonly connection: DuckDBConnection;
   readonly scan: BatchScan;
 
@@ -147,6 +149,7 @@ export class DuckDbSession {
     await this.run('BEGIN TRANSACTION');
     try {
       const result = await work();
+      await this.beforeCommit?.();
       await this.run('COMMIT');
       return result;
     } catch (error) {

@@ -57,7 +57,7 @@ const now = (): Date => new Date();
 const NO_FACTS: DestinationFacts = { exists: false, streams: [], tables: [], foreignTables: [] };
 
 /** Rows of one incremental or append run, between staging and commit. */
-function incoming(table: TargetTable): string {
+export function incomingTable(table: TargetTable): string {
   return identifier(`incoming ${table.address}`);
 }
 
@@ -172,9 +172,9 @@ export function duckDbSurface(home: SessionHome) {
       const db = await opened();
       const receiver = new BatchReceiver<BatchMessage>(request.channel);
       try {
-        await db.run(`DROP TABLE IF EXISTS ${incoming(request.table)}`);
+        await db.run(`DROP TABLE IF EXISTS ${incomingTable(request.table)}`);
         const source = db.scan.add(receivedBatches(request.table.columns, receiver));
-        await db.run(`CREATE TEMP TABLE ${incoming(request.table)} AS SELECT * FROM ${source}`);
+        await db.run(`CREATE TEMP TABLE ${incomingTable(request.table)} AS SELECT * FROM ${source}`);
       } finally {
         receiver.close();
       }
@@ -185,17 +185,17 @@ export function duckDbSurface(home: SessionHome) {
       const { table } = request;
       return db.transaction(async () => {
         if (table.widened) await alignColumns(db, table, now);
-        const [count] = await db.rows<{ n: string }>(`SELECT count(*) AS n FROM ${incoming(table)}`);
+        const [count] = await db.rows<{ n: string }>(`SELECT count(*) AS n FROM ${incomingTable(table)}`);
         const rows = Number(count?.n ?? 0);
         if (rows > 0) {
           const names = columnList(table.columns.map((column) => column.name));
           const statements =
             request.mode === 'upsert'
-              ? upsertStatements(table, incoming(table), 'image', request.cursorColumn)
-              : [`INSERT INTO ${qualified(table)} (${names}) SELECT ${names} FROM ${incoming(table)}`];
+              ? upsertStatements(table, incomingTable(table), 'image', request.cursorColumn)
+              : [`INSERT INTO ${qualified(table)} (${names}) SELECT ${names} FROM ${incomingTable(table)}`];
           for (const statement of statements) await db.run(statement);
         }
-        await db.run(`DROP TABLE ${incoming(table)}`);
+        await db.run(`DROP TABLE ${incomingTable(table)}`);
         const rejected = await moveRejected(db, table, null, null, now, 'add');
         const endedAt = now().toISOString();
         await writeTableFacts(db, table, {

@@ -1,0 +1,131 @@
+import { SluiceError } from '../../error/sluice-error.js';
+
+/**
+ * The ledger of a source: one small JSON object in the lake, swapped as a whole by its etag. It is the commit point of
+ * everything that Sluice writes there: whatever it tells of has happened, and the commits that it lists as pending are
+ * brought into their tables' logs by whoever comes next. Facts are rows of the working file's `_sluice` tables.
+ */
+export interface Ledger {
+  readonly format_version: 1;
+  /** Made once; part of the application id under which the tables' logs know this ledger's commits. */
+  readonly id: string;
+  readonly source: string;
+  /** One higher with every write; the version of the commits that came with it. */
+  readonly serial: number;
+  readonly written_at: string;
+  readonly facts: Readonly<Record<string, readonly FactRow[]>>;
+  readonly relations: readonly LedgerRelation[];
+  /** Addresses of which the working file held changes: only there, so that without it such a table has to be loaded anew. */
+  readonly held: readonly string[];
+  /** Key of the Parquet file that holds `_sluice.rejected_values`; null while there are none. */
+  readonly rejected: { readonly key: string; readonly fingerprint: string } | null;
+  /** Commits that came with this serial. */
+  readonly pending: readonly PendingCommit[];
+}
+
+export type FactRow = Readonly<Record<string, FactValue>>;
+export type FactValue = string | number | boolean | null | readonly FactValue[];
+
+/** A table of the lake: a consolidated table, a history, a retired one. */
+export interface LedgerRelation {
+  readonly schema: string;
+  readonly name: string;
+  /** Below the lake's place. */
+  readonly folder: string;
+  readonly columns: readonly LakeColumn[];
+}
+
+export interface LakeColumn {
+  readonly name: string;
+  /** As batch/logical-type.ts writes DuckDB's types. */
+  readonly type: string;
+}
+
+/** A commit that is prepared: its files are in the lake, and nobody sees them yet. */
+export interface PendingCommit {
+  readonly folder: string;
+  /** What the table's format makes of it. */
+  readonly commit: unknown;
+}
+
+const LEDGERS = '_sluice/sources/';
+
+/** A source's name as part of a key. */
+export function sourceName(source: string): string {
+  return encodeURIComponent(source).replaceAll('%', '~');
+}
+
+export function ledgerKey(source: string): string {
+  return `${LEDGERS}${sourceName(source)}.json`;
+}
+
+export const LEDGER_PREFIX = LEDGERS;
+
+/** Under which the logs of tables know the commits of a ledger. */
+export function applicationId(ledger: Pick<Ledger, 'id'>): string {
+  return `sluice-${ledger.id}`;
+}
+
+export function encodeLedger(ledger: Ledger): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify(ledger)}\n`);
+}
+
+/** @throws SluiceError LEDGER_UNREADABLE */
+export function decodeLedger(body: Uint8Array, place: string): Ledger {
+  const refuse = (why: string, cause?: unknown): SluiceError =>
+    new SluiceError({
+      code: 'LEDGER_UNREADABLE',
+      message: `${place}: ${why}`,
+      hint: 'bring it back from a backup or an older version of the object; without it the tables have to be loaded anew',
+      cause,
+    });
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+  } catch (cause) {
+    throw refuse('not the JSON that Sluice writes', cause);
+  }
+  if (isRecord(value) && typeof value['format_version'] === 'number' && value['format_version'] > 1) {
+    throw refuse(`format ${value['format_version']} was written by a newer Sluice`);
+  }
+  if (!isLedger(value)) throw refuse('not the JSON that Sluice writes');
+  return value;
+}
+
+function isLedger(value: unknown): value is Ledger {
+  return (
+    isRecord(value) &&
+    value['format_version'] === 1 &&
+    typeof value['id'] === 'string' &&
+    typeof value['source'] === 'string' &&
+    Number.isSafeInteger(value['serial']) &&
+    typeof value['written_at'] === 'string' &&
+    isRecord(value['facts']) &&
+    Object.values(value['facts']).every((rows) => Array.isArray(rows) && rows.every(isRecord)) &&
+    isListOf(value['relations'], isRelation) &&
+    isListOf(value['held'], (address) => typeof address === 'string') &&
+    (value['rejected'] === null || (isRecord(value['rejected']) && typeof value['rejected']['key'] === 'string')) &&
+    isListOf(value['pending'], (entry) => isRecord(entry) && typeof entry['folder'] === 'string')
+  );
+}
+
+function isRelation(value: unknown): boolean {
+  return (
+    isRecord(value) &&
+    typeof value['schema'] === 'string' &&
+    typeof value['name'] === 'string' &&
+    typeof value['folder'] === 'string' &&
+    isListOf(
+      value['columns'],
+      (column) => isRecord(column) && typeof column['name'] === 'string' && typeof column['type'] === 'string',
+    )
+  );
+}
+
+function isListOf(value: unknown, test: (entry: unknown) => boolean): boolean {
+  return Array.isArray(value) && value.every(test);
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,63 @@
+import type { DuckDbSession } from '../duckdb/session.js';
+import type { LakeColumn, PendingCommit } from './ledger.js';
+
+/**
+ * How tables lie in the lake: Delta or plain Parquet. The working file has a table for each of them, its window, which
+ * holds rows only while they are worked on: those that a change touches are pulled into it, and what is there afterwards
+ * takes their place.
+ */
+export interface TableFormat {
+  /**
+   * Reads rows of a table into a temporary table `into`: `__file` (index), `__row` (position in the file) and the columns.
+   * @throws SluiceError DELTA_FOREIGN_WRITE when somebody else has changed the table's data
+   */
+  pull(session: DuckDbSession, request: PullRequest): Promise<PulledRows>;
+  /** Writes and sends the files of a change; nobody sees them before {@link publish}. */
+  prepare(session: DuckDbSession, change: TableChange): Promise<PendingCommit>;
+  /**
+   * Makes a prepared commit visible, once: a commit that is already in the table is left alone.
+   * @throws SluiceError DELTA_FOREIGN_WRITE, LAKE_FENCED
+   */
+  publish(session: DuckDbSession, pending: PendingCommit): Promise<void>;
+  /** @throws SluiceError DESTINATION_OCCUPIED when the folder holds a table that is not Sluice's */
+  refuseOccupied(folder: string): Promise<void>;
+  /** Forgets what was remembered of the tables. */
+  forget(): void;
+}
+
+export interface PullRequest {
+  readonly folder: string;
+  readonly columns: readonly LakeColumn[];
+  readonly into: string;
+  readonly choose: RowChoice;
+}
+
+/** Which rows of a table a piece of work needs. */
+export type RowChoice =
+  | { readonly kind: 'all' }
+  /** With a key that `keys`, an SQL query, gives; and of them those for which `where` is true. */
+  | { readonly kind: 'keys'; readonly keys: string; readonly key: readonly string[]; readonly where: string | null }
+  /** With a key that `keys` does not give. */
+  | { readonly kind: 'other_keys'; readonly keys: string; readonly key: readonly string[] }
+  | { readonly kind: 'where'; readonly where: string };
+
+export interface PulledRows {
+  readonly into: string;
+  readonly rows: number;
+  /** By `__file`: what the format knows its files by. */
+  readonly files: readonly string[];
+}
+
+export interface TableChange {
+  readonly folder: string;
+  readonly application: string;
+  readonly serial: number;
+  readonly columns: readonly LakeColumn[];
+  readonly kind: 'create' | 'replace' | 'rows' | 'drop';
+  /** The rows that go, for kind `rows`; null: none. */
+  readonly pulled: PulledRows | null;
+  /** A table of the working file: the rows that come. */
+  readonly rows: string;
+  /** For the table's own log: what kind of work this is. */
+  readonly operation: string;
+}

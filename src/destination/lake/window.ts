@@ -1,0 +1,137 @@
+import type { DuckDbSession } from '../duckdb/session.js';
+import { columnList, identifier, literal, qualified } from '../duckdb/sql-text.js';
+import { columnTypes } from '../duckdb/target-ddl.js';
+import type { LakeColumn, LedgerRelation } from './ledger.js';
+import type { PulledRows, RowChoice, TableFormat } from './table-format.js';
+
+/** The rows of one table that a piece of work needs in the working file, and what becomes of the others. */
+export interface WindowRequest {
+  readonly schema: string;
+  readonly name: string;
+  /** rows: what was pulled goes and what is there afterwards comes; replace: everything in the lake goes. */
+  readonly mode: 'rows' | 'replace';
+  /** null: none. */
+  readonly choose: RowChoice | null;
+  /** How the rows that count as the table's are told (`_sluice.tables.rows`); null where another window counts them. */
+  readonly counted: { readonly address: string; readonly where: string } | null;
+}
+
+export interface OpenWindow {
+  readonly request: WindowRequest;
+  readonly pulled: PulledRows | null;
+  /** What counted of the pulled rows, and what the working file said of the whole table. */
+  readonly countedBefore: number;
+  readonly rowsBefore: number | null;
+}
+
+export function relationName(relation: { readonly schema: string; readonly name: string }): string {
+  return `${relation.schema}.${relation.name}`;
+}
+
+/** Fills the windows that a piece of work asks for. */
+export async function openWindows(
+  session: DuckDbSession,
+  format: TableFormat,
+  requests: readonly WindowRequest[],
+  relations: ReadonlyMap<string, LedgerRelation>,
+): Promise<Map<string, OpenWindow>> {
+  const open = new Map<string, OpenWindow>();
+  for (const [index, request] of requests.entries()) {
+    const relation = relations.get(relationName(request));
+    if (relation === undefined) continue;
+    let pulled: PulledRows | null = null;
+    if (request.choose !== null) {
+      const { folder, columns } = relation;
+      pulled = await format.pull(session, { folder, columns, into: `pulled_${index}`, choose: request.choose });
+      const names = columnList(columns.map((column) => column.name));
+      if (pulled.rows > 0) {
+        await session.run(`INSERT INTO ${qualified(relation)} (${names}) SELECT ${names} FROM ${pulled.into}`);
+      }
+    }
+    open.set(relationName(request), { request, pulled, ...(await countedBefore(session, request)) });
+  }
+  return open;
+}
+
+async function countedBefore(
+  session: DuckDbSession,
+  request: WindowRequest,
+): Promise<Pick<OpenWindow, 'countedBefore' | 'rowsBefore'>> {
+  if (request.counted === null) return { countedBefore: 0, rowsBefore: null };
+  const [known] = await session.rows<{ rows: string | null }>(
+    `SELECT rows FROM _sluice.tables WHERE address = ${literal(request.counted.address)}`,
+  );
+  const rowsBefore = known === undefined || known.rows === null ? null : Number(known.rows);
+  return { countedBefore: await count(session, request), rowsBefore };
+}
+
+/** Rows of the window that count; 0 where another one counts them. */
+async function count(session: DuckDbSession, request: WindowRequest): Promise<number> {
+  if (request.counted === null) return 0;
+  const [row] = await session.rows<{ n: string }>(
+    `SELECT count(*) AS n FROM ${qualified(request)} WHERE ${request.counted.where}`,
+  );
+  return Number(row?.n ?? 0);
+}
+
+/** The working file has counted the rows of its windows; a table's are those and all that stayed in the lake. */
+export async function recountRows(
+  session: DuckDbSession,
+  windows: ReadonlyMap<string, OpenWindow>,
+  tables: ReadonlySet<string>,
+): Promise<void> {
+  for (const [name, { request, rowsBefore, countedBefore }] of windows) {
+    const isWhole = request.mode === 'replace' || request.choose?.kind === 'all';
+    if (request.counted === null || isWhole || !tables.has(name) || rowsBefore === null) continue;
+    const rows = rowsBefore + (await count(session, request)) - countedBefore;
+    await session.run(`UPDATE _sluice.tables SET rows = ${rows} WHERE address = ${literal(request.counted.address)}`);
+  }
+}
+
+export async function createWindow(session: DuckDbSession, relation: LedgerRelation): Promise<void> {
+  const columns = relation.columns.map(({ name, type }) => `${identifier(name)} ${type}`).join(', ');
+  await session.run(`CREATE SCHEMA IF NOT EXISTS ${identifier(relation.schema)}`);
+  await session.run(`DROP TABLE IF EXISTS ${qualified(relation)}`);
+  await session.run(`CREATE TABLE ${qualified(relation)} (${columns})`);
+}
+
+/** The tables of the working file that stand for tables of the lake, with their columns. */
+export async function windowTables(
+  session: DuckDbSession,
+): Promise<{ readonly schema: string; readonly name: string; readonly columns: readonly LakeColumn[] }[]> {
+  const tables = await session.rows<{ schema: string; name: string }>(
+    `SELECT schema_name AS schema, table_name AS name FROM duckdb_tables()
+     WHERE NOT internal AND NOT temporary AND schema_name <> '_sluice' AND NOT starts_with(table_name, '_sluice_load_')
+     ORDER BY schema_name, table_name`,
+  );
+  const found = [];
+  for (const table of tables) {
+    const columns = await columnTypes(session, table);
+    found.push({ ...table, columns: [...columns].map(([name, type]) => ({ name, type })) });
+  }
+  return found;
+}
+
+/** Whether a table can have its new columns without a row being written anew: some may have come, none gone or changed. */
+export function isAdditive(before: readonly LakeColumn[], after: readonly LakeColumn[]): boolean {
+  const types = new Map(after.map((column) => [column.name, column.type]));
+  return before.every((column) => types.get(column.name) === column.type);
+}
+
+export function sameColumns(before: readonly LakeColumn[], after: readonly LakeColumn[]): boolean {
+  return (
+    before.length === after.length && before.every((c, i) => c.name === after[i]?.name && c.type === after[i]?.type)
+  );
+}
+
+/** SQL of the keys in some relation of the working file. */
+export function keysOf(relation: string, key: readonly string[]): string {
+  return `SELECT ${columnList(key)} FROM ${relation}`;
+}
+
+export async function hasTemporary(session: DuckDbSession, name: string): Promise<boolean> {
+  const [row] = await session.rows<{ n: number }>(
+    `SELECT count(*)::INTEGER AS n FROM duckdb_tables() WHERE temporary AND table_name = ${literal(name)}`,
+  );
+  return (row?.n ?? 0) > 0;
+}
