@@ -32,7 +32,7 @@ export async function pullRows(
     await session.run(`CREATE TEMP TABLE ${into} (__file INTEGER, __row BIGINT, ${definitions})`);
     return 0;
   }
-  await session.run(`CREATE OR REPLACE TEMP TABLE ${FILES} (index INTEGER, path VARCHAR)`);
+  await session.run(`CREATE OR REPLACE TEMP TABLE ${FILES} (__index INTEGER, __path VARCHAR)`);
   await session.run(`INSERT INTO ${FILES} VALUES ${files.map(({ index, path }) => `(${index}, ${literal(path)})`).join(', ')}`);
   const stored = await storedColumns(session, files);
   try {
@@ -66,41 +66,33 @@ async function addWholeRows(
   },
 ): Promise<void> {
   const { into, place, columns, choose, narrow, stored } = found;
-  const names = columns.map((column) => column.name);
-  const rest = names.filter((name) => !narrow.includes(name));
   const whole = choose.whole === 'none' || choose.whole === 'all' ? null : choose.whole.keys;
   const wanted = whole === null ? null : `${place} p SEMI JOIN (${whole}) k ON ${keyEquality(choose.key, 'p', 'k')}`;
-  const paths =
+  const files =
     wanted === null
       ? []
       : await session.rows<{ path: string }>(
-          `SELECT DISTINCT f.path FROM ${wanted} JOIN ${FILES} f ON f.index = p.__file`.replace(
-            ' SEMI JOIN',
-            ' SEMI JOIN',
-          ),
+          `SELECT __path AS path FROM ${FILES} f SEMI JOIN (SELECT p.__file FROM ${wanted}) n ON n.__file = f.__index`,
         );
-  if (paths.length === 0) {
-    const empty = columns.map(({ name, type }) =>
-      rest.includes(name) ? `NULL::${type} AS ${identifier(name)}` : `p.${identifier(name)}`,
+  const isNarrow = (name: string): boolean => narrow.includes(name);
+  if (files.length === 0) {
+    const cells = columns.map(({ name, type }) =>
+      isNarrow(name) ? `p.${identifier(name)}` : `NULL::${type} AS ${identifier(name)}`,
     );
-    await session.run(`CREATE TEMP TABLE ${into} AS SELECT p.__file, p.__row, ${empty.join(', ')} FROM ${place} p`);
+    await session.run(`CREATE TEMP TABLE ${into} AS SELECT p.__file, p.__row, ${cells.join(', ')} FROM ${place} p`);
     return;
   }
-  const list = paths.map(({ path }) => literal(path)).join(', ');
-  const read = columns
-    .filter(({ name }) => rest.includes(name))
-    .map((column) => `${stored.has(column.name) ? identifier(column.name) : `NULL::${column.type}`} AS ${identifier(column.name)}`);
-  const chosen = names.map((name) => (rest.includes(name) ? `w.${identifier(name)}` : `p.${identifier(name)}`));
+  const rest = columns.filter(({ name }) => !isNarrow(name));
+  const cells = columns.map(({ name }) => `${isNarrow(name) ? 'p' : 'w'}.${identifier(name)}`);
   await session.run(
     `CREATE TEMP TABLE ${into} AS
      WITH wanted AS (SELECT p.__file, p.__row FROM ${wanted}),
        whole AS (
-         SELECT f.index AS __file, r.* EXCLUDE (filename) FROM (
-           SELECT filename, file_row_number AS __row, ${read.join(', ')}
-           FROM read_parquet([${list}], filename = true, file_row_number = true, union_by_name = true)) r
-         JOIN ${FILES} f ON f.path = r.filename
-         SEMI JOIN wanted n ON n.__file = f.index AND n.__row = r.__row)
-     SELECT p.__file, p.__row, ${chosen.join(', ')}
+         SELECT f.__index AS __file, r.* EXCLUDE (__path)
+         FROM (SELECT __path, __row, ${columnsOf(rest, stored)} FROM ${readFiles(files.map(({ path }) => path))}) r
+         JOIN ${FILES} f ON f.__path = r.__path
+         SEMI JOIN wanted n ON n.__file = f.__index AND n.__row = r.__row)
+     SELECT p.__file, p.__row, ${cells.join(', ')}
      FROM ${place} p LEFT JOIN whole w ON w.__file = p.__file AND w.__row = p.__row`,
   );
 }
@@ -113,27 +105,36 @@ function select(
   choose: RowChoice,
   deleted: string | null,
 ): string {
-  // A column that came later than every one of these files is NULL in them.
-  const read = columns
-    .filter(({ name }) => names.includes(name) || (choose.kind === 'keys' && choose.where !== null) || choose.kind === 'where')
-    .map((column) => `${stored.has(column.name) ? identifier(column.name) : `NULL::${column.type}`} AS ${identifier(column.name)}`);
-  const list = files.map(({ path }) => literal(path)).join(', ');
-  const source = `(SELECT filename, file_row_number AS __row, ${read.join(', ')}
-    FROM read_parquet([${list}], filename = true, file_row_number = true, union_by_name = true)) r`;
-  const gone = deleted === null ? '' : ` ANTI JOIN ${deleted} d ON d.__file = f.index AND d.__row = r.__row`;
-  return `SELECT f.index AS __file, r.__row, ${columnList(names, 'r')} FROM ${source} JOIN ${FILES} f ON f.path = r.filename${chosenBy(choose)}${gone}`;
+  const where = choose.kind === 'where' || choose.kind === 'keys' ? choose.where : null;
+  const needed = where === null ? columns.filter(({ name }) => names.includes(name)) : columns;
+  const read = `SELECT __path, __row, ${columnsOf(needed, stored)} FROM ${readFiles(files.map(({ path }) => path))}`;
+  const source = where === null ? `(${read})` : `(SELECT * FROM (${read}) WHERE ${where})`;
+  const gone = deleted === null ? '' : ` ANTI JOIN ${deleted} d ON d.__file = f.__index AND d.__row = r.__row`;
+  return `SELECT f.__index AS __file, r.__row, ${columnList(names, 'r')}
+    FROM ${source} r JOIN ${FILES} f ON f.__path = r.__path${keyJoin(choose)}${gone}`;
 }
 
-function chosenBy(choose: RowChoice): string {
+/** Rows of files with their place: columns `__path`, `__row` and what the files hold. */
+function readFiles(paths: readonly string[]): string {
+  const list = paths.map(literal).join(', ');
+  return `(SELECT *, file_row_number AS __row
+    FROM read_parquet([${list}], filename = '__path', file_row_number = true, union_by_name = true))`;
+}
+
+/** A column that came later than every one of the files is NULL in them. */
+function columnsOf(columns: readonly LakeColumn[], stored: ReadonlySet<string>): string {
+  return columns
+    .map(({ name, type }) => `${stored.has(name) ? identifier(name) : `NULL::${type}`} AS ${identifier(name)}`)
+    .join(', ');
+}
+
+function keyJoin(choose: RowChoice): string {
   switch (choose.kind) {
     case 'all':
-      return '';
     case 'where':
-      return ` SEMI JOIN (SELECT 1) one ON (${choose.where})`;
-    case 'keys': {
-      const where = choose.where === null ? '' : ` AND (${choose.where})`;
-      return ` SEMI JOIN (${choose.keys}) k ON ${keyEquality(choose.key, 'r', 'k')}${where}`;
-    }
+      return '';
+    case 'keys':
+      return ` SEMI JOIN (${choose.keys}) k ON ${keyEquality(choose.key, 'r', 'k')}`;
     case 'other_keys':
       return ` ANTI JOIN (${choose.keys}) k ON ${keyEquality(choose.key, 'r', 'k')}`;
   }

@@ -1,11 +1,11 @@
 import { hasHeld, heldTable } from '../duckdb/held-changes.js';
+import { OP_DELETE, unchangedColumnNames } from '../../batch/change-columns.js';
 import { deletedColumn } from '../duckdb/merge-sql.js';
 import { stageName } from '../duckdb/pages.js';
 import { loadTable } from '../duckdb/running-load.js';
 import type { DuckDbSession } from '../duckdb/session.js';
-import { identifier, literal } from '../duckdb/sql-text.js';
 import { type DuckDbSurface, duckDbSurface, incomingTable } from '../duckdb/surface.js';
-import { historyName, type TargetTable } from '../target-table.js';
+import { historyName, metadataColumns, type TargetTable } from '../target-table.js';
 import type { CommitPage, FinishLoad, PageTable, RetireTable, WriteRows } from '../writer.js';
 import type { Lake } from './lake.js';
 import { hasTemporary, keysOf, type WindowRequest } from './window.js';
@@ -150,13 +150,38 @@ async function pageWindows(session: DuckDbSession, entry: PageTable): Promise<Wi
   const truncated = entry.truncates.length > 0;
   if (relations.length === 0 && !truncated) return [];
   const keys = relations.map((relation) => keysOf(relation, table.key)).join(' UNION ');
+  const whole = held ? 'all' : await wholeRows(session, table, stageName(entry.index));
   return placesOf(table).map((place): WindowRequest => {
     const { schema, name, history } = place;
     const base = { schema, name, mode: 'rows', counted: counted(table, place) } as const;
     if (history && truncated) return { ...base, choose: { kind: 'where', where: OPEN_VERSIONS } };
     if (relations.length === 0) return { ...base, choose: null };
-    return { ...base, choose: { kind: 'keys', keys, key: table.key, where: history ? OPEN_VERSIONS : null } };
+    const shared = { kind: 'keys', keys, key: table.key, always: [deletedName(table)] } as const;
+    // A version that is closed is written anew, as a whole.
+    if (history) return { ...base, choose: { ...shared, where: OPEN_VERSIONS, whole: 'all' } };
+    return { ...base, choose: { ...shared, where: null, whole } };
   });
+}
+
+/**
+ * Which rows a page's changes need whole: those that are deleted softly keep their values, and values that the stream did
+ * not send are looked up. All others are replaced by what the stream sent.
+ */
+async function wholeRows(
+  session: DuckDbSession,
+  table: TargetTable,
+  changes: string,
+): Promise<'all' | 'none' | { readonly keys: string }> {
+  const unsent = unchangedColumnNames(table.columns.length).map((word) => `${word} <> 0`);
+  const soft = table.output !== 'consolidated' || table.deletes === 'soft' ? [`__op = ${OP_DELETE}`] : [];
+  const needs = [...unsent, ...soft].join(' OR ');
+  const [row] = await session.rows<{ some: boolean | null; moved: boolean | null }>(
+    `SELECT bool_or(${needs}) AS some, bool_or(__key_change = 1) AS moved FROM ${changes}`,
+  );
+  if (row?.some !== true) return 'none';
+  // A value that was not sent may be the one under the key that the row had before.
+  if (row.moved === true) return 'all';
+  return { keys: `${keysOf(changes, table.key)} WHERE ${needs}` };
 }
 
 function rowWindows({ table, mode }: WriteRows): WindowRequest[] {
@@ -165,8 +190,15 @@ function rowWindows({ table, mode }: WriteRows): WindowRequest[] {
     choose:
       mode === 'append'
         ? null
-        : { kind: 'keys', keys: keysOf(incomingTable(table), table.key), key: table.key, where: null },
+        : {
+            ...{ kind: 'keys', keys: keysOf(incomingTable(table), table.key), key: table.key, where: null },
+            ...{ whole: 'none', always: [] },
+          },
   }));
+}
+
+function deletedName(table: TargetTable): string {
+  return metadataColumns(table.metadataPrefix).deleted;
 }
 
 function retiredParts(table: RetireTable): WindowRequest[] {

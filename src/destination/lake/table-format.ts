@@ -36,7 +36,18 @@ export interface PullRequest {
 export type RowChoice =
   | { readonly kind: 'all' }
   /** With a key that `keys`, an SQL query, gives; and of them those for which `where` is true. */
-  | { readonly kind: 'keys'; readonly keys: string; readonly key: readonly string[]; readonly where: string | null }
+  | {
+      readonly kind: 'keys';
+      readonly keys: string;
+      readonly key: readonly string[];
+      readonly where: string | null;
+      /**
+       * Of which rows all columns are needed; `keys` as above. Of the others there are the key and the columns `always`,
+       * and NULL for the rest, which spares reading it.
+       */
+      readonly whole: 'all' | 'none' | { readonly keys: string };
+      readonly always: readonly string[];
+    }
   /** With a key that `keys` does not give. */
   | { readonly kind: 'other_keys'; readonly keys: string; readonly key: readonly string[] }
   | { readonly kind: 'where'; readonly where: string };
