@@ -151,6 +151,30 @@ export const ERROR_CODES = {
   /** A deletion vector is larger than Sluice handles: a data file of more than 4,294,967,296 rows, or vectors of 2 GiB for one file. */
   DELTA_DV_UNSUPPORTED: { exit: 1, retry: STOP },
 
+  // --- Delta tables
+  /**
+   * A table's Delta log cannot be followed: a commit is missing in between, or a file of it is damaged. The message names the
+   * place. Nothing is written. Restore the file from a backup or the bucket's versions, or move the table's folder away and
+   * `sluice resync` the table.
+   */
+  DELTA_LOG_CORRUPT: { exit: 1, retry: STOP },
+  /**
+   * The table uses a feature of Delta that Sluice does not write with (column mapping, row tracking, ...); somebody else
+   * switched it on. The message names it. Switch it off with the engine that did, or give Sluice another folder.
+   */
+  DELTA_FEATURE_UNSUPPORTED: { exit: 1, retry: STOP },
+  /** A column has a type that Delta has not, or that Sluice does not write (map, struct, variant). Override it under `types:`. */
+  DELTA_TYPE_UNSUPPORTED: { exit: 1, retry: STOP },
+  /** Another Sluice has taken over this table and has committed since; this one steps back. Run one daemon for a source. */
+  DELTA_FENCED: { exit: 1, retry: STOP },
+  /**
+   * Somebody else wrote rows to a table that Sluice keeps, or changed its columns; nothing was overwritten. Let nobody else
+   * write there (maintenance such as OPTIMIZE is welcome), then `sluice resync` the table.
+   */
+  DELTA_FOREIGN_WRITE: { exit: 1, retry: STOP },
+  /** Others committed to the table faster than this commit could be made; it is tried again. */
+  DELTA_CONTENDED: { exit: 75, retry: SOON },
+
   // --- state and plans
   /** The state is locked by another process. */
   STATE_LOCKED: { exit: 75, retry: SOON },

@@ -8,6 +8,7 @@ export type Action =
   | { readonly add: AddAction }
   | { readonly remove: RemoveAction }
   | { readonly txn: TransactionAction }
+  | { readonly domainMetadata: DomainMetadataAction }
   | { readonly commitInfo: CommitInfoAction };
 
 export interface ProtocolAction {
@@ -22,7 +23,7 @@ export interface MetadataAction {
   readonly name?: string | null;
   readonly description?: string | null;
   readonly format: { readonly provider: string; readonly options: Readonly<Record<string, string>> };
-  /** JSON of a {@link ../delta/schema.ts StructType}. */
+  /** JSON of a `StructType` (schema.ts). */
   readonly schemaString: string;
   readonly partitionColumns: readonly string[];
   readonly configuration: Readonly<Record<string, string>>;
@@ -41,6 +42,8 @@ export interface AddAction {
   readonly stats?: string | null;
   readonly tags?: Readonly<Record<string, string>> | null;
   readonly deletionVector?: DeletionVectorDescriptor | null;
+  /** Who clustered the file; kept where the same file is added again. */
+  readonly clusteringProvider?: string | null;
 }
 
 export interface RemoveAction {
@@ -68,6 +71,13 @@ export interface TransactionAction {
   readonly appId: string;
   readonly version: number;
   readonly lastUpdated?: number | null;
+}
+
+/** A setting of a named domain, such as a clustered table's columns: kept even where its meaning is not known. */
+export interface DomainMetadataAction {
+  readonly domain: string;
+  readonly configuration: string;
+  readonly removed: boolean;
 }
 
 export interface CommitInfoAction {
