@@ -151,6 +151,12 @@ export const ERROR_CODES = {
   /** A deletion vector is larger than Sluice handles: a data file of more than 4,294,967,296 rows, or vectors of 2 GiB for one file. */
   DELTA_DV_UNSUPPORTED: { exit: 1, retry: STOP },
 
+  // --- the store of a lake: a bucket or a folder
+  /** The store did not answer: network, time-out, or it keeps answering that it is out of order or overloaded (5xx). */
+  STORE_UNREACHABLE: { exit: 69, retry: SOON },
+  /** An object that must be there is not: somebody removed it. */
+  STORE_OBJECT_MISSING: { exit: 1, retry: SOON },
+
   // --- Delta tables
   /**
    * A table's Delta log cannot be followed: a commit is missing in between, or a file of it is damaged. The message names the
