@@ -214,6 +214,8 @@ export interface PageTable {
    * order of their commits, as the later one waited for the lock of the earlier, so the order of a row's changes is kept.
    */
   readonly upTo?: string | null;
+  /** The destination cannot write the table now: its changes are held and it is marked with this. */
+  readonly trouble?: PlainError | null;
   /** Places of TRUNCATE in the stream, in order. */
   readonly truncates: readonly {
     readonly lsn: string;

@@ -146,6 +146,8 @@ export const ERROR_CODES = {
   LEDGER_UNREADABLE: { exit: 1, retry: STOP },
   /** Another Sluice has written the same source to the same lake. Only one may: end the other one. What it wrote stands. */
   LAKE_FENCED: { exit: 1, retry: STOP },
+  /** Somebody rearranged a table's files in the middle of a commit. Nothing was changed; the next sync does it again. */
+  LAKE_MOVED: { exit: 75, retry: SOON },
   /** A deletion vector of a Delta table does not follow its format, or its CRC is wrong: the message says in which file and where. Nothing was read from it. */
   DELTA_DV_CORRUPT: { exit: 1, retry: STOP },
   /** A deletion vector is larger than Sluice handles: a data file of more than 4,294,967,296 rows, or vectors of 2 GiB for one file. */

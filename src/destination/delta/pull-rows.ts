@@ -33,13 +33,17 @@ export async function pullRows(
     return 0;
   }
   await session.run(`CREATE OR REPLACE TEMP TABLE ${FILES} (__index INTEGER, __path VARCHAR)`);
-  await session.run(`INSERT INTO ${FILES} VALUES ${files.map(({ index, path }) => `(${index}, ${literal(path)})`).join(', ')}`);
+  await session.run(
+    `INSERT INTO ${FILES} VALUES ${files.map(({ index, path }) => `(${index}, ${literal(path)})`).join(', ')}`,
+  );
   const stored = await storedColumns(session, files);
   try {
     if (choose.kind === 'keys' && choose.whole !== 'all') {
       const place = `${into}_place`;
       const narrow = [...choose.key, ...choose.always];
-      await session.run(`CREATE OR REPLACE TEMP TABLE ${place} AS ${select(columns, narrow, stored, files, choose, deleted)}`);
+      await session.run(
+        `CREATE OR REPLACE TEMP TABLE ${place} AS ${select(columns, narrow, stored, files, choose, deleted)}`,
+      );
       await addWholeRows(session, { into, place, columns, choose, narrow, stored });
       await session.run(`DROP TABLE ${place}`);
     } else {
@@ -143,7 +147,9 @@ function keyJoin(choose: RowChoice): string {
 async function storedColumns(session: DuckDbSession, files: readonly ReadableFile[]): Promise<ReadonlySet<string>> {
   const view = 'pull_columns';
   const list = files.map(({ path }) => literal(path)).join(', ');
-  await session.run(`CREATE OR REPLACE TEMP VIEW ${view} AS SELECT * FROM read_parquet([${list}], union_by_name = true)`);
+  await session.run(
+    `CREATE OR REPLACE TEMP VIEW ${view} AS SELECT * FROM read_parquet([${list}], union_by_name = true)`,
+  );
   const names = new Set((await columnTypes(session, { schema: 'main', name: view })).keys());
   await session.run(`DROP VIEW ${view}`);
   return names;

@@ -132,6 +132,9 @@ export async function commitPage(
   now: () => Date,
 ): Promise<PageOutcome> {
   const troubled = new Map<number, PlainError>();
+  for (const { index, trouble } of page.tables) {
+    if (trouble !== null && trouble !== undefined) troubled.set(index, trouble);
+  }
   for (;;) {
     try {
       const outcome = await session.transaction(() => commitOnce(session, staged, page, troubled, now));

@@ -1,14 +1,16 @@
-import { hasHeld, heldTable } from '../duckdb/held-changes.js';
 import { OP_DELETE, unchangedColumnNames } from '../../batch/change-columns.js';
+import { type PlainError, toPlain } from '../../error/sluice-error.js';
+import { hasHeld, heldTable } from '../duckdb/held-changes.js';
 import { deletedColumn } from '../duckdb/merge-sql.js';
 import { stageName } from '../duckdb/pages.js';
 import { loadTable } from '../duckdb/running-load.js';
 import type { DuckDbSession } from '../duckdb/session.js';
+import { literal } from '../duckdb/sql-text.js';
 import { type DuckDbSurface, duckDbSurface, incomingTable } from '../duckdb/surface.js';
 import { historyName, metadataColumns, type TargetTable } from '../target-table.js';
-import type { CommitPage, FinishLoad, PageTable, RetireTable, WriteRows } from '../writer.js';
+import type { FinishLoad, PageTable, RetireTable, WriteRows } from '../writer.js';
 import type { Lake } from './lake.js';
-import { hasTemporary, keysOf, type WindowRequest } from './window.js';
+import { hasTemporary, keysOf, LakeTableTrouble, relationName, type WindowRequest } from './window.js';
 
 /**
  * What a lake does for a DestinationWriter: the work that a DuckDB file does, on the rows of the lake that it needs. Each
@@ -21,6 +23,8 @@ export function lakeSurface(lake: Lake, onBegin: (table: TargetTable) => Promise
     release: async () => lake.release(),
     publish: async () => undefined,
   });
+  const write = <T>(source: string, windows: readonly WindowRequest[], work: () => Promise<T>): Promise<T> =>
+    lake.write(source, windows, work).catch(plainly);
   /** Work that changes facts alone, which then go into the ledger. */
   const recording = async (work: () => Promise<void>): Promise<void> => {
     const session = await lake.opened();
@@ -36,26 +40,45 @@ export function lakeSurface(lake: Lake, onBegin: (table: TargetTable) => Promise
     },
 
     async finishLoad(finish) {
-      return lake.write(sourceOf(finish.table), loadWindows(finish), () => inner.finishLoad(finish));
+      // A load that somebody asked for, by a plan or by resync, brings a generation of its own.
+      const loaded = await loadedGeneration(await lake.opened(), finish.table.address);
+      const windows = loadWindows(finish, loaded < finish.table.generation);
+      return write(sourceOf(finish.table), windows, () => inner.finishLoad(finish));
     },
 
     async finishBackfill(backfill) {
       const { table } = backfill;
       const all = placesOf(table).map((place) => whole(table, place));
-      return lake.write(sourceOf(table), all, () => inner.finishBackfill(backfill));
+      return write(sourceOf(table), all, () => inner.finishBackfill(backfill));
     },
 
     async commitPage(page) {
       const session = await lake.opened();
-      const windows: WindowRequest[] = [];
-      for (const entry of page.tables) windows.push(...(await pageWindows(session, entry)));
-      await alignFirst(page);
-      return lake.write(page.source, windows, () => inner.commitPage(page));
+      const troubles = new Map<number, PlainError>();
+      for (;;) {
+        // The changes of a table that cannot be written now are held; its neighbours go on.
+        const tables = page.tables.map((entry) => ({ ...entry, trouble: troubles.get(entry.index) ?? null }));
+        const windows: WindowRequest[] = [];
+        for (const entry of tables) if (entry.trouble === null) windows.push(...(await pageWindows(session, entry)));
+        try {
+          for (const { table, mode, trouble } of tables) {
+            if (mode === 'merge' && trouble === null) await alignTable(table);
+          }
+          return await lake.write(page.source, windows, () => inner.commitPage({ ...page, tables }));
+        } catch (error) {
+          if (!(error instanceof LakeTableTrouble)) throw error;
+          const troubled = tables.find((entry) =>
+            placesOf(entry.table).some((place) => relationName(place) === error.relation),
+          );
+          if (troubled === undefined || troubles.has(troubled.index)) throw error.reason;
+          troubles.set(troubled.index, toPlain(error.reason));
+        }
+      }
     },
 
     async writeRows(rows) {
       await alignTable(rows.table);
-      return lake.write(sourceOf(rows.table), rowWindows(rows), () => inner.writeRows(rows));
+      return write(sourceOf(rows.table), rowWindows(rows), () => inner.writeRows(rows));
     },
 
     async compareShadow(request) {
@@ -63,29 +86,37 @@ export function lakeSurface(lake: Lake, onBegin: (table: TargetTable) => Promise
       return lake.look(
         placesOf(table).map((place) => whole(table, place)),
         () => inner.compareShadow(request),
-      );
+      ).catch(plainly);
     },
 
     requestSnapshot: (request) => recording(() => inner.requestSnapshot(request)),
 
     // What may take all rows says so when it is tried without them.
-    addColumns: (request) => lake.write(sourceOf(request.table), [], () => inner.addColumns(request)),
-    widenColumns: (table) => lake.write(sourceOf(table), [], () => inner.widenColumns(table)),
-    renameColumns: (request) => lake.write(sourceOf(request.table), [], () => inner.renameColumns(request)),
+    addColumns: (request) => write(sourceOf(request.table), [], () => inner.addColumns(request)),
+    widenColumns: (table) => write(sourceOf(table), [], () => inner.widenColumns(table)),
+    renameColumns: (request) => write(sourceOf(request.table), [], () => inner.renameColumns(request)),
 
-    retireTable: (table) => lake.write(sourceOf(table), retiredParts(table), () => inner.retireTable(table)),
+    retireTable: (table) => write(sourceOf(table), retiredParts(table), () => inner.retireTable(table)),
     moveTable: (request) =>
-      lake.write(sourceOf(request.to), retiredParts(request.from), () => inner.moveTable(request)),
+      write(sourceOf(request.to), retiredParts(request.from), () => inner.moveTable(request)),
   };
 
-  /** A change of a type takes all rows; a page's own windows have only some. */
-  async function alignFirst(page: CommitPage): Promise<void> {
-    for (const { table, mode } of page.tables) if (mode === 'merge') await alignTable(table);
-  }
-
+  /** A change of a type takes all rows, of which a page's own windows have only some. */
   async function alignTable(table: TargetTable): Promise<void> {
-    if (table.widened) await lake.write(sourceOf(table), [], () => inner.widenColumns(table));
+    if (table.widened) await write(sourceOf(table), [], () => inner.widenColumns(table));
   }
+}
+
+/** Callers that work on one table hear what is wrong with it as it is. */
+function plainly(error: unknown): never {
+  throw error instanceof LakeTableTrouble ? error.reason : error;
+}
+
+async function loadedGeneration(session: DuckDbSession, address: string): Promise<number> {
+  const [row] = await session.rows<{ n: number | null }>(
+    `SELECT loaded_generation AS n FROM _sluice.tables WHERE address = ${literal(address)}`,
+  );
+  return row?.n ?? 0;
 }
 
 function sourceOf({ address }: { readonly address: string }): string {
@@ -113,9 +144,22 @@ function counted(table: TargetTable, place: Place): WindowRequest['counted'] {
   return { address: table.address, where: `valid_to IS NULL AND NOT ${deletedColumn(table)}` };
 }
 
+/** What a place's rows are told apart by: of a history, each change of a key is a row. */
+function told(table: TargetTable, place: Place): WindowRequest['told'] {
+  const { lsn, seq } = metadataColumns(table.metadataPrefix);
+  return { key: table.key, identity: place.history ? [...table.key, lsn, seq] : table.key };
+}
+
 function whole(table: TargetTable, place: Place): WindowRequest {
   const { schema, name } = place;
-  return { schema, name, mode: 'rows', choose: { kind: 'all' }, counted: counted(table, place) };
+  return {
+    schema,
+    name,
+    mode: 'rows',
+    choose: { kind: 'all' },
+    told: told(table, place),
+    counted: counted(table, place),
+  };
 }
 
 const OPEN_VERSIONS = 'valid_to IS NULL';
@@ -124,20 +168,22 @@ const OPEN_VERSIONS = 'valid_to IS NULL';
  * A load replaces the table, but keeps rows that the source no longer has where deletes are soft. A history keeps its
  * closed versions where they are.
  */
-function loadWindows({ table, mark }: FinishLoad): WindowRequest[] {
-  const windows: WindowRequest[] = [];
+function loadWindows({ table, mark }: FinishLoad, overwriteForeign: boolean): WindowRequest[] {
   const { schema } = table;
   const cdc = mark !== null;
   const carries = cdc && table.output !== 'history' && table.deletes === 'soft';
-  windows.push({
-    ...{ schema, name: table.name, mode: 'replace', counted: null },
+  const place = { schema, name: table.name, history: false };
+  const consolidated: WindowRequest = {
+    ...{ schema, name: table.name, mode: 'replace', told: told(table, place), counted: null, overwriteForeign },
     choose: carries ? { kind: 'other_keys', keys: keysOf(loadTable(table), table.key), key: table.key } : null,
-  });
-  if (cdc && table.output !== 'consolidated') {
-    const name = historyName(table);
-    windows.push({ schema, name, mode: 'rows', choose: { kind: 'where', where: OPEN_VERSIONS }, counted: null });
-  }
-  return windows;
+  };
+  if (!cdc || table.output === 'consolidated') return [consolidated];
+  const name = historyName(table);
+  const history: WindowRequest = {
+    ...{ schema, name, mode: 'rows', told: told(table, { schema, name, history: true }), counted: null },
+    choose: { kind: 'where', where: OPEN_VERSIONS },
+  };
+  return [consolidated, history];
 }
 
 /** The rows with the keys of a page's changes, and of those that were held for its table. */
@@ -153,7 +199,7 @@ async function pageWindows(session: DuckDbSession, entry: PageTable): Promise<Wi
   const whole = held ? 'all' : await wholeRows(session, table, stageName(entry.index));
   return placesOf(table).map((place): WindowRequest => {
     const { schema, name, history } = place;
-    const base = { schema, name, mode: 'rows', counted: counted(table, place) } as const;
+    const base = { schema, name, mode: 'rows', told: told(table, place), counted: counted(table, place) } as const;
     if (history && truncated) return { ...base, choose: { kind: 'where', where: OPEN_VERSIONS } };
     if (relations.length === 0) return { ...base, choose: null };
     const shared = { kind: 'keys', keys, key: table.key, always: [deletedName(table)] } as const;
@@ -186,7 +232,13 @@ async function wholeRows(
 
 function rowWindows({ table, mode }: WriteRows): WindowRequest[] {
   return placesOf(table).map((place) => ({
-    ...{ schema: place.schema, name: place.name, mode: 'rows', counted: counted(table, place) },
+    ...{
+      schema: place.schema,
+      name: place.name,
+      mode: 'rows',
+      told: told(table, place),
+      counted: counted(table, place),
+    },
     choose:
       mode === 'append'
         ? null
@@ -202,7 +254,7 @@ function deletedName(table: TargetTable): string {
 }
 
 function retiredParts(table: RetireTable): WindowRequest[] {
-  const base = { schema: table.schema, mode: 'rows', choose: { kind: 'all' }, counted: null } as const;
+  const base = { schema: table.schema, mode: 'rows', choose: { kind: 'all' }, told: null, counted: null } as const;
   return [
     ...(table.consolidated ? [{ ...base, name: table.name }] : []),
     ...(table.history ? [{ ...base, name: historyName(table) }] : []),

@@ -15,8 +15,10 @@ import type { ObjectStore } from './object-store.js';
 import { importRejected, keepRejected } from './rejected-values.js';
 import type { TableChange, TableFormat } from './table-format.js';
 import {
+  asTableTrouble,
   createWindow,
   isAdditive,
+  LakeTableTrouble,
   type OpenWindow,
   openWindows,
   recountRows,
@@ -55,6 +57,8 @@ export class Lake {
   readonly #now: () => Date;
   #session: DuckDbSession | null = null;
   #ledgers = new Map<string, StoredLedger>();
+  /** By folder: the version of a table's log that our last commit made. */
+  readonly #versions = new Map<string, number>();
   /** By source: the ledger whose pending commits are known to be in their tables. */
   readonly #settled = new Map<string, number>();
   #windows = new Map<string, OpenWindow>();
@@ -177,10 +181,13 @@ export class Lake {
     }
   }
 
-  #relations(): Map<string, LedgerRelation> {
-    const all = new Map<string, LedgerRelation>();
+  #relations(): Map<string, LedgerRelation & { readonly application: string }> {
+    const all = new Map<string, LedgerRelation & { readonly application: string }>();
     for (const { ledger } of this.#ledgers.values()) {
-      for (const relation of ledger.relations) all.set(relationName(relation), relation);
+      for (const relation of ledger.relations) {
+        const version = this.#versions.get(relation.folder) ?? relation.version;
+        all.set(relationName(relation), { ...relation, version, application: applicationId(ledger) });
+      }
     }
     return all;
   }
@@ -209,9 +216,36 @@ export class Lake {
     }
     for (const { ledger } of this.#ledgers.values()) {
       if (this.#settled.get(ledger.source) === ledger.serial) continue;
-      for (const pending of ledger.pending) await this.#format.publish(session, pending);
+      for (const pending of ledger.pending) {
+        try {
+          this.#published(pending, await this.#format.publish(session, pending));
+        } catch (error) {
+          await this.#giveUp(session, ledger, pending, error);
+        }
+      }
       this.#settled.set(ledger.source, ledger.serial);
     }
+  }
+
+  #published({ folder }: PendingCommit, version: number | null): void {
+    if (version === null) this.#versions.delete(folder);
+    else this.#versions.set(folder, version);
+  }
+
+  /**
+   * A pending commit that its table takes no more, as somebody else has changed it: the other tables go on, and this one
+   * says so and waits for a load.
+   */
+  async #giveUp(session: DuckDbSession, ledger: Ledger, pending: PendingCommit, error: unknown): Promise<void> {
+    const relation = ledger.relations.find(({ folder }) => folder === pending.folder);
+    const trouble = relation === undefined ? error : asTableTrouble(error, relationName(relation));
+    if (!(trouble instanceof LakeTableTrouble) || relation === undefined) throw error;
+    const { code, message } = trouble.reason;
+    await session.run(
+      `UPDATE _sluice.tables SET resnapshot_reason = ${literal(code)}, error_code = ${literal(code)},
+         error_message = ${literal(message)}, error_at = TIMESTAMPTZ ${literal(this.#now().toISOString())}
+       WHERE target_schema = ${literal(relation.schema)} AND ${literal(relation.name)} IN (target_name, target_name || '_cdc')`,
+    );
   }
 
   /** Forgets what the working file says of a source. */
@@ -262,28 +296,36 @@ export class Lake {
   async #commitSource(
     session: DuckDbSession,
     source: string,
-    tables: readonly Omit<LedgerRelation, 'folder'>[],
+    tables: readonly Pick<LedgerRelation, 'schema' | 'name' | 'columns'>[],
     windows: ReadonlyMap<string, OpenWindow>,
   ): Promise<void> {
     const stored = this.#ledgers.get(source) ?? null;
     const before = stored?.ledger ?? null;
     const id = before?.id ?? randomUUID();
     const serial = (before?.serial ?? 0) + 1;
-    const relations: LedgerRelation[] = tables.map((table) => {
-      const known = before?.relations.find((relation) => relationName(relation) === relationName(table));
-      const folder = known?.folder ?? `${folderName(table.schema)}/${folderName(table.name)}`;
-      return { schema: table.schema, name: table.name, folder, columns: table.columns };
-    });
+    const application = applicationId({ id });
+    const relations: LedgerRelation[] = [];
     const changes: TableChange[] = [];
-    for (const relation of relations) {
-      const change = await this.#changeOf(session, relation, before, windows);
-      if (change !== null) changes.push({ ...change, application: applicationId({ id }), serial });
+    for (const table of tables) {
+      const known = before?.relations.find((relation) => relationName(relation) === relationName(table)) ?? null;
+      const window = windows.get(relationName(table)) ?? null;
+      const told = window?.request.told ?? { key: known?.key ?? [], identity: known?.identity ?? [] };
+      const folder = known?.folder ?? `${folderName(table.schema)}/${folderName(table.name)}`;
+      const version = this.#versions.get(folder) ?? known?.version ?? null;
+      const relation = { schema: table.schema, name: table.name, folder, columns: table.columns, ...told, version };
+      relations.push(relation);
+      const work = await workOf(session, relation, known, window);
+      if (work === null) continue;
+      const { columns, key, identity } = relation;
+      const overwriteForeign = window?.request.overwriteForeign ?? false;
+      const common = { table: { folder, application, version }, serial, columns, key, identity, overwriteForeign };
+      changes.push({ ...common, ...work, rows: qualified(table) });
     }
-    for (const relation of before?.relations ?? []) {
-      if (relations.some((r) => relationName(r) === relationName(relation))) continue;
+    for (const { folder, columns, version, schema, name } of before?.relations ?? []) {
+      if (relations.some((relation) => relationName(relation) === relationName({ schema, name }))) continue;
       changes.push({
-        ...{ folder: relation.folder, columns: relation.columns, pulled: null, rows: '' },
-        ...{ kind: 'drop', operation: 'DROP TABLE', application: applicationId({ id }), serial },
+        ...{ table: { folder, application, version }, serial, columns, key: [], identity: [], overwriteForeign: true },
+        ...{ kind: 'drop', pulled: null, rows: '', operation: 'DROP TABLE' },
       });
     }
     const facts = await exportFacts(session, source);
@@ -310,7 +352,12 @@ export class Lake {
 
     const pending: PendingCommit[] = [];
     for (const change of changes) {
-      pending.push(await this.#format.prepare(session, change));
+      try {
+        pending.push(await this.#format.prepare(session, change));
+      } catch (error) {
+        const relation = relations.find(({ folder }) => folder === change.table.folder);
+        throw relation === undefined ? error : asTableTrouble(error, relationName(relation));
+      }
       if (change.kind !== 'drop') await session.run(`DELETE FROM ${change.rows}`);
     }
     await failpoint('after_lake_upload');
@@ -325,7 +372,7 @@ export class Lake {
     await failpoint('after_ledger');
     try {
       for (const entry of pending) {
-        await this.#format.publish(session, entry);
+        this.#published(entry, await this.#format.publish(session, entry));
         await failpoint('after_table_commit');
       }
       this.#settled.set(source, serial);
@@ -335,39 +382,29 @@ export class Lake {
       this.#unpublished = asSluiceError(error);
     }
   }
+}
 
-  async #changeOf(
-    session: DuckDbSession,
-    relation: LedgerRelation,
-    before: Ledger | null,
-    windows: ReadonlyMap<string, OpenWindow>,
-  ): Promise<Omit<TableChange, 'application' | 'serial'> | null> {
-    const name = relationName(relation);
-    const known = before?.relations.find((r) => relationName(r) === name);
-    const window = windows.get(name);
-    const common = { folder: relation.folder, columns: relation.columns, rows: qualified(relation) };
-    if (known === undefined) return { ...common, kind: 'create', pulled: null, operation: 'CREATE OR REPLACE TABLE' };
-    if (window?.request.mode === 'replace') {
-      return { ...common, kind: 'replace', pulled: null, operation: 'WRITE' };
-    }
-    const isWhole = window?.pulled !== null && window?.request.choose?.kind === 'all';
-    if (!isAdditive(known.columns, relation.columns)) {
-      if (!isWhole) throw new NeedsAllRows(name);
-      return { ...common, kind: 'replace', pulled: null, operation: 'REPLACE COLUMNS' };
-    }
-    const altered = !sameColumns(known.columns, relation.columns);
-    const [row] = await session.rows<{ n: string }>(`SELECT count(*) AS n FROM ${qualified(relation)}`);
-    const comes = Number(row?.n ?? 0) > 0;
-    const goes = (window?.pulled?.rows ?? 0) > 0;
-    if (!altered && !comes && !goes) return null;
-    if (isWhole && (comes || goes)) return { ...common, kind: 'replace', pulled: null, operation: 'WRITE' };
-    return {
-      ...common,
-      kind: 'rows',
-      pulled: window?.pulled ?? null,
-      operation: goes ? 'MERGE' : comes ? 'WRITE' : 'ADD COLUMNS',
-    };
+/** What a transaction did to a table, as the window in which it was done tells; null: nothing. */
+async function workOf(
+  session: DuckDbSession,
+  relation: LedgerRelation,
+  known: LedgerRelation | null,
+  window: OpenWindow | null,
+): Promise<Pick<TableChange, 'kind' | 'pulled' | 'operation'> | null> {
+  if (known === null) return { kind: 'create', pulled: null, operation: 'CREATE TABLE' };
+  if (window?.request.mode === 'replace') return { kind: 'replace', pulled: null, operation: 'WRITE' };
+  const isWhole = window !== null && window.pulled !== null && window.request.choose?.kind === 'all';
+  if (!isAdditive(known.columns, relation.columns)) {
+    if (!isWhole) throw new NeedsAllRows(relationName(relation));
+    return { kind: 'replace', pulled: null, operation: 'REPLACE COLUMNS' };
   }
+  const [row] = await session.rows<{ n: string }>(`SELECT count(*) AS n FROM ${qualified(relation)}`);
+  const comes = Number(row?.n ?? 0) > 0;
+  const goes = (window?.pulled?.rows ?? 0) > 0;
+  if (isWhole && (comes || goes)) return { kind: 'replace', pulled: null, operation: 'WRITE' };
+  if (goes) return { kind: 'rows', pulled: window?.pulled ?? null, operation: 'MERGE' };
+  if (comes) return { kind: 'rows', pulled: null, operation: 'WRITE' };
+  return sameColumns(known.columns, relation.columns) ? null : { kind: 'rows', pulled: null, operation: 'ADD COLUMNS' };
 }
 
 function withAllRows(requests: readonly WindowRequest[], name: string): WindowRequest[] {
@@ -376,7 +413,7 @@ function withAllRows(requests: readonly WindowRequest[], name: string): WindowRe
     throw new SluiceError({ code: 'INTERNAL', message: `${name} could not be written anew with all of its rows` });
   }
   const at = name.indexOf('.');
-  const request = asked ?? { schema: name.slice(0, at), name: name.slice(at + 1), mode: 'rows', counted: null };
+  const request = asked ?? { schema: name.slice(0, at), name: name.slice(at + 1), told: null, counted: null };
   return [...requests.filter((other) => other !== asked), { ...request, mode: 'rows', choose: { kind: 'all' } }];
 }
 

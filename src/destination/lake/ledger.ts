@@ -33,6 +33,12 @@ export interface LedgerRelation {
   /** Below the lake's place. */
   readonly folder: string;
   readonly columns: readonly LakeColumn[];
+  /** Columns that are never NULL. */
+  readonly key: readonly string[];
+  /** By what a row is told from all others; [] where rows are never taken out one by one. */
+  readonly identity: readonly string[];
+  /** The version of the table's log up to which everything was looked at, when the ledger was written; null for none. */
+  readonly version: number | null;
 }
 
 export interface LakeColumn {

@@ -16,17 +16,27 @@ export interface TableFormat {
   prepare(session: DuckDbSession, change: TableChange): Promise<PendingCommit>;
   /**
    * Makes a prepared commit visible, once: a commit that is already in the table is left alone.
+   * @returns the table's version with it; null where the format numbers none, or the table is gone
    * @throws SluiceError DELTA_FOREIGN_WRITE, LAKE_FENCED
    */
-  publish(session: DuckDbSession, pending: PendingCommit): Promise<void>;
+  publish(session: DuckDbSession, pending: PendingCommit): Promise<number | null>;
   /** @throws SluiceError DESTINATION_OCCUPIED when the folder holds a table that is not Sluice's */
-  refuseOccupied(folder: string): Promise<void>;
+  refuseOccupied(session: DuckDbSession, folder: string): Promise<void>;
   /** Forgets what was remembered of the tables. */
   forget(): void;
 }
 
-export interface PullRequest {
+/** A table of the lake, and what of its log is known to be ours. */
+export interface KnownTable {
   readonly folder: string;
+  /** Whose commits count as ours. */
+  readonly application: string;
+  /** The version up to which everything was looked at; null where nothing was. */
+  readonly version: number | null;
+}
+
+export interface PullRequest {
+  readonly table: KnownTable;
   readonly columns: readonly LakeColumn[];
   readonly into: string;
   readonly choose: RowChoice;
@@ -60,11 +70,16 @@ export interface PulledRows {
 }
 
 export interface TableChange {
-  readonly folder: string;
-  readonly application: string;
+  readonly table: KnownTable;
   readonly serial: number;
   readonly columns: readonly LakeColumn[];
   readonly kind: 'create' | 'replace' | 'rows' | 'drop';
+  /** Columns that are never NULL; of no table of ours may a key be. */
+  readonly key: readonly string[];
+  /** By what a row is told from all others; [] where rows are never taken out one by one. */
+  readonly identity: readonly string[];
+  /** With kind `replace`: what others wrote may go too, as somebody asked for it. */
+  readonly overwriteForeign: boolean;
   /** The rows that go, for kind `rows`; null: none. */
   readonly pulled: PulledRows | null;
   /** A table of the working file: the rows that come. */

@@ -1,3 +1,5 @@
+import type { ErrorCode } from '../../error/codes.js';
+import { SluiceError } from '../../error/sluice-error.js';
 import type { DuckDbSession } from '../duckdb/session.js';
 import { columnList, identifier, literal, qualified } from '../duckdb/sql-text.js';
 import { columnTypes } from '../duckdb/target-ddl.js';
@@ -12,6 +14,10 @@ export interface WindowRequest {
   readonly mode: 'rows' | 'replace';
   /** null: none. */
   readonly choose: RowChoice | null;
+  /** As the ledger keeps them of a relation; null: as they were. */
+  readonly told: Pick<LedgerRelation, 'key' | 'identity'> | null;
+  /** With mode `replace`: what others wrote into the table may go too. */
+  readonly overwriteForeign?: boolean;
   /** How the rows that count as the table's are told (`_sluice.tables.rows`); null where another window counts them. */
   readonly counted: { readonly address: string; readonly where: string } | null;
 }
@@ -33,7 +39,7 @@ export async function openWindows(
   session: DuckDbSession,
   format: TableFormat,
   requests: readonly WindowRequest[],
-  relations: ReadonlyMap<string, LedgerRelation>,
+  relations: ReadonlyMap<string, LedgerRelation & { readonly application: string }>,
 ): Promise<Map<string, OpenWindow>> {
   const open = new Map<string, OpenWindow>();
   for (const [index, request] of requests.entries()) {
@@ -41,8 +47,13 @@ export async function openWindows(
     if (relation === undefined) continue;
     let pulled: PulledRows | null = null;
     if (request.choose !== null) {
-      const { folder, columns } = relation;
-      pulled = await format.pull(session, { folder, columns, into: `pulled_${index}`, choose: request.choose });
+      const { columns } = relation;
+      const wanted = { table: relation, columns, into: `pulled_${index}`, choose: request.choose };
+      try {
+        pulled = await format.pull(session, wanted);
+      } catch (error) {
+        throw asTableTrouble(error, relationName(relation));
+      }
       const names = columnList(columns.map((column) => column.name));
       if (pulled.rows > 0) {
         await session.run(`INSERT INTO ${qualified(relation)} (${names}) SELECT ${names} FROM ${pulled.into}`);
@@ -51,6 +62,31 @@ export async function openWindows(
     open.set(relationName(request), { request, pulled, ...(await countedBefore(session, request)) });
   }
   return open;
+}
+
+/** One table's own trouble, as told from the lake's. */
+export class LakeTableTrouble extends Error {
+  constructor(
+    readonly relation: string,
+    readonly reason: SluiceError,
+  ) {
+    super(reason.message);
+  }
+}
+
+const TABLE_CODES: readonly ErrorCode[] = [
+  'DELTA_FOREIGN_WRITE',
+  'DELTA_FEATURE_UNSUPPORTED',
+  'DELTA_TYPE_UNSUPPORTED',
+  'DELTA_LOG_CORRUPT',
+  'DELTA_DV_CORRUPT',
+  'STORE_OBJECT_MISSING',
+];
+
+export function asTableTrouble(error: unknown, relation: string): unknown {
+  return error instanceof SluiceError && TABLE_CODES.includes(error.code)
+    ? new LakeTableTrouble(relation, error)
+    : error;
 }
 
 async function countedBefore(

@@ -1,0 +1,99 @@
+import { randomUUID } from 'node:crypto';
+import type { DuckDbSession } from '../duckdb/session.js';
+import { identifier } from '../duckdb/sql-text.js';
+import type { LakeColumn } from '../lake/ledger.js';
+import type { Action, AddAction, RemoveAction } from './action.js';
+import { dataFileKey, type VectorReader } from './data-file.js';
+import { type DataFileTools, writeDataFiles } from './data-files.js';
+import type { DeletionVector } from './deletion-vector/deletion-vector.js';
+import { writeVectorFile } from './deletion-vector/deletion-vector-file.js';
+import { storedDescriptor, vectorFileName, vectorId } from './deletion-vector/descriptor.js';
+import { deletedRowsTable } from './positions.js';
+import { pullRows } from './pull-rows.js';
+import { rowCount, wideStats } from './stats.js';
+
+/** The actions that take rows out of files: by deletion vectors, or by writing the files anew without them. */
+
+export interface TouchedFile {
+  readonly add: AddAction;
+  /** Rows that go, beside those that are gone. */
+  readonly rows: DeletionVector;
+}
+
+export function removeOf(add: AddAction, timestampMs: number, dataChange: boolean): RemoveAction {
+  return {
+    path: add.path,
+    deletionTimestamp: timestampMs,
+    dataChange,
+    extendedFileMetadata: true,
+    partitionValues: add.partitionValues,
+    size: add.size,
+    ...(add.deletionVector === null || add.deletionVector === undefined ? {} : { deletionVector: add.deletionVector }),
+  };
+}
+
+/** Puts the rows that go into the files' deletion vectors, all in one new file. A file that has no row left goes as a whole. */
+export async function deleteByVectors(
+  folder: string,
+  touched: readonly TouchedFile[],
+  vectors: VectorReader,
+  tools: DataFileTools,
+): Promise<Action[]> {
+  const now = tools.now().getTime();
+  const actions: Action[] = [];
+  const rest: { add: AddAction; vector: DeletionVector }[] = [];
+  for (const { add, rows } of touched) {
+    const vector = (await vectors.read(folder, add)).union(rows);
+    actions.push({ remove: removeOf(add, now, true) });
+    if (vector.cardinality !== rowCount(add.stats)) rest.push({ add, vector });
+  }
+  if (rest.length === 0) return actions;
+  const uuid = randomUUID();
+  const { bytes, placements } = writeVectorFile(rest.map(({ vector }) => vector));
+  await tools.store.put(`${folder}/${vectorFileName(uuid)}`, bytes, null);
+  for (const [i, { add, vector }] of rest.entries()) {
+    const placement = placements[i];
+    if (placement === undefined) continue;
+    const deletionVector = storedDescriptor(uuid, placement);
+    vectors.remember(`${folder}\n${vectorId(deletionVector)}`, vector);
+    actions.push({ add: { ...add, dataChange: true, stats: wideStats(add.stats, add.path), deletionVector } });
+  }
+  return actions;
+}
+
+/** Writes what stays of the files anew. */
+export async function deleteByRewriting(
+  session: DuckDbSession,
+  request: {
+    readonly folder: string;
+    readonly columns: readonly LakeColumn[];
+    readonly touched: readonly TouchedFile[];
+    readonly dataChange: boolean;
+  },
+  vectors: VectorReader,
+  tools: DataFileTools,
+): Promise<Action[]> {
+  const { folder, columns, touched, dataChange } = request;
+  const now = tools.now().getTime();
+  const gone = new Map<number, DeletionVector>();
+  for (const [index, { add, rows: more }] of touched.entries()) {
+    gone.set(index, (await vectors.read(folder, add)).union(more));
+  }
+  const paths = await tools.cache.files(touched.map(({ add }) => dataFileKey(folder, add)));
+  await deletedRowsTable(session, 'rewrite_gone', gone);
+  const files = paths.map((path, index) => ({ index, path }));
+  await pullRows(session, { columns, into: 'rewrite_rows', choose: { kind: 'all' } }, files, 'rewrite_gone');
+  const names = columns.map(({ name }) => identifier(name)).join(', ');
+  const adds = await writeDataFiles(
+    session,
+    `SELECT ${names} FROM rewrite_rows`,
+    { folder, columns },
+    dataChange,
+    tools,
+  );
+  for (const table of ['rewrite_rows', 'rewrite_gone']) await session.run(`DROP TABLE ${table}`);
+  return [
+    ...touched.map(({ add }): Action => ({ remove: removeOf(add, now, dataChange) })),
+    ...adds.map((add): Action => ({ add })),
+  ];
+}

@@ -1,0 +1,65 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, rm } from 'node:fs/promises';
+import path from 'node:path';
+import type { Json } from '@duckdb/node-api';
+import type { DuckDbSession } from '../duckdb/session.js';
+import { literal } from '../duckdb/sql-text.js';
+import type { FileCache } from '../lake/file-cache.js';
+import type { LakeColumn } from '../lake/ledger.js';
+import type { ObjectStore } from '../lake/object-store.js';
+import type { AddAction } from './action.js';
+import { deltaField } from './schema.js';
+import { writtenFile } from './stats.js';
+
+/** Writes rows of the working file as data files of a table. */
+
+export interface DataFileTools {
+  readonly store: ObjectStore;
+  readonly cache: FileCache;
+  /** Where files are written before they are sent. */
+  readonly folder: string;
+  readonly targetFileMb: number;
+  readonly now: () => Date;
+}
+
+/**
+ * Writes what a query gives as Parquet and sends it: as many files as it takes, none for no rows.
+ * @returns their add actions, without deletion vectors
+ */
+export async function writeDataFiles(
+  session: DuckDbSession,
+  query: string,
+  table: { readonly folder: string; readonly columns: readonly LakeColumn[] },
+  dataChange: boolean,
+  tools: DataFileTools,
+): Promise<AddAction[]> {
+  const local = path.join(tools.folder, `out-${randomUUID()}`);
+  await mkdir(tools.folder, { recursive: true });
+  try {
+    const { folder, columns } = table;
+    const fields = columns.map(({ name, type }) => deltaField({ name, duckdbType: type, nullable: true }));
+    const written = await session.rows<Record<string, Json>>(
+      `COPY (${query}) TO ${literal(local)} (FORMAT parquet, COMPRESSION zstd, FILE_SIZE_BYTES '${tools.targetFileMb}MB',
+         FILENAME_PATTERN 'part-{uuid}', WRITE_EMPTY_FILE false, RETURN_STATS)`,
+    );
+    const adds: AddAction[] = [];
+    for (const row of written) {
+      const file = writtenFile(row, fields);
+      if (file.rows === 0) continue;
+      const name = path.basename(file.path);
+      const { sizeBytes } = await tools.store.upload(file.path, `${folder}/${name}`);
+      await tools.cache.adopt(file.path, `${folder}/${name}`);
+      adds.push({
+        path: name,
+        partitionValues: {},
+        size: sizeBytes,
+        modificationTime: tools.now().getTime(),
+        dataChange,
+        stats: file.stats,
+      });
+    }
+    return adds;
+  } finally {
+    await rm(local, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,274 @@
+import { randomUUID } from 'node:crypto';
+import { SluiceError } from '../../error/sluice-error.js';
+import type { DuckDbSession } from '../duckdb/session.js';
+import { identifier } from '../duckdb/sql-text.js';
+import type { LakeColumn, PendingCommit } from '../lake/ledger.js';
+import type { KnownTable, PulledRows, PullRequest, TableChange, TableFormat } from '../lake/table-format.js';
+import { sameColumns } from '../lake/window.js';
+import type { Action, AddAction, MetadataAction } from './action.js';
+import { deleteByRewriting, deleteByVectors, removeOf, type TouchedFile } from './change-actions.js';
+import { commitActions, type PreparedCommit } from './commit.js';
+import { dataFileKey, VectorReader } from './data-file.js';
+import { type DataFileTools, writeDataFiles } from './data-files.js';
+import type { DeletionVector } from './deletion-vector/deletion-vector.js';
+import { inlineDescriptor } from './deletion-vector/descriptor.js';
+import { type FilePruning, prunedFiles } from './file-pruning.js';
+import { refuseForeign } from './foreign-check.js';
+import { LOG_FOLDER, logPrefix } from './log-path.js';
+import { openTable, readCommitsBehind } from './log-reader.js';
+import { deletedRowsTable, vectorsOf } from './positions.js';
+import { assertWritable, requiredProtocol, upgradedProtocol } from './protocol.js';
+import { pullRows } from './pull-rows.js';
+import { type RowsCommit, rebaseOver } from './rebase.js';
+import { deltaField, duckdbType, parseSchema, schemaString } from './schema.js';
+import { applyCommits, type DeltaSnapshot, fileKey } from './snapshot.js';
+
+export interface DeltaSettings {
+  /** dv: rows are deleted by deletion vectors; cow: their files are written anew. */
+  readonly deletes: 'dv' | 'cow';
+  /** `sluice/0.1.0` */
+  readonly engineInfo: string;
+}
+
+/** What a ledger keeps of a commit to a Delta table. */
+type PendingDelta =
+  | { readonly kind: 'commit'; readonly commit: PreparedCommit; readonly rows: Omit<RowsCommit, 'folder'> }
+  | { readonly kind: 'drop' };
+
+export class DeltaFormat implements TableFormat {
+  readonly #settings: DeltaSettings;
+  readonly #tools: DataFileTools;
+  readonly #vectors: VectorReader;
+  readonly #snapshots = new Map<string, DeltaSnapshot>();
+
+  constructor(settings: DeltaSettings, tools: DataFileTools) {
+    this.#settings = settings;
+    this.#tools = tools;
+    this.#vectors = new VectorReader(tools.store);
+  }
+
+  async pull(session: DuckDbSession, request: PullRequest): Promise<PulledRows> {
+    const { table, into, choose } = request;
+    const snapshot = await this.#current(session, table);
+    if (snapshot === null) throw missing(table.folder);
+    const pruning: FilePruning = { columns: request.columns, choose };
+    const adds = await prunedFiles(session, [...snapshot.files.values()], pruning);
+    const vectors = new Map<number, DeletionVector>();
+    for (const [index, add] of adds.entries()) {
+      const vector = await this.#vectors.read(table.folder, add);
+      if (vector.cardinality > 0) vectors.set(index, vector);
+    }
+    const deleted = vectors.size === 0 ? null : `${into}_gone`;
+    if (deleted !== null) await deletedRowsTable(session, deleted, vectors);
+    const paths = await this.#tools.cache.files(adds.map((add) => dataFileKey(table.folder, add)));
+    const files = paths.map((path, index) => ({ index, path }));
+    const rows = await pullRows(session, request, files, deleted);
+    if (deleted !== null) await session.run(`DROP TABLE ${deleted}`);
+    return { into, rows, files: adds.map(fileKey) };
+  }
+
+  async prepare(session: DuckDbSession, change: TableChange): Promise<PendingCommit> {
+    const { table, columns, kind } = change;
+    const { folder } = table;
+    if (kind === 'drop') return { folder, commit: { kind: 'drop' } satisfies PendingDelta };
+    const before = await this.#current(session, table, change.overwriteForeign);
+    if (before !== null && kind === 'create' && !before.transactions.has(table.application)) throw occupied(folder);
+    const actions: Action[] = this.#tableActions(before, change);
+    const names = columns.map(({ name }) => identifier(name)).join(', ');
+    const now = this.#tools.now();
+    const adds = await writeDataFiles(
+      session,
+      `SELECT ${names} FROM ${change.rows}`,
+      { folder, columns },
+      true,
+      this.#tools,
+    );
+    const touched = kind === 'rows' ? await this.#touched(session, before, change) : [];
+    if (kind === 'rows') actions.push(...(await this.#takeOut(session, folder, columns, touched)));
+    else for (const add of before?.files.values() ?? []) actions.push({ remove: removeOf(add, now.getTime(), true) });
+    actions.push(...adds.map((add): Action => ({ add })));
+    const rows = {
+      identity: change.identity,
+      fresh: adds.map(({ path }) => path),
+      taken: touched.map(({ add, rows: vector }) => ({
+        add,
+        rows: this.#settings.deletes === 'cow' ? inlineDescriptor(vector) : null,
+      })),
+    };
+    const commit: PreparedCommit = {
+      actions,
+      appId: table.application,
+      txnVersion: change.serial,
+      commitId: randomUUID(),
+      operation: before === null ? 'CREATE TABLE' : change.operation,
+      timestamp: now.getTime(),
+      engineInfo: this.#settings.engineInfo,
+    };
+    return { folder, commit: { kind: 'commit', commit, rows } satisfies PendingDelta };
+  }
+
+  async publish(session: DuckDbSession, pending: PendingCommit): Promise<number | null> {
+    const { folder } = pending;
+    const delta = readPending(pending.commit, folder);
+    if (delta.kind === 'drop') {
+      await this.#drop(folder);
+      return null;
+    }
+    const snapshot =
+      this.#snapshots.get(folder) ?? (await openTable(this.#tools.store, folder, this.#checkpointTools(session)));
+    const result = await commitActions(this.#tools.store, folder, {
+      snapshot,
+      commit: delta.commit,
+      decide: rebaseOver(
+        { folder, ...delta.rows },
+        {
+          ...{ session, vectors: this.#vectors, files: this.#tools },
+          takeOut: (columns, touched) => this.#takeOut(session, folder, columns, touched),
+        },
+      ),
+    });
+    this.#snapshots.set(folder, result.snapshot);
+    return result.version;
+  }
+
+  async refuseOccupied(session: DuckDbSession, folder: string): Promise<void> {
+    const snapshot = await openTable(this.#tools.store, folder, this.#checkpointTools(session));
+    if (snapshot !== null) throw occupied(folder);
+  }
+
+  forget(): void {
+    this.#snapshots.clear();
+  }
+
+  async #takeOut(
+    session: DuckDbSession,
+    folder: string,
+    columns: readonly LakeColumn[],
+    touched: readonly TouchedFile[],
+  ): Promise<Action[]> {
+    if (touched.length === 0) return [];
+    if (this.#settings.deletes === 'dv') return deleteByVectors(folder, touched, this.#vectors, this.#tools);
+    return deleteByRewriting(session, { folder, columns, touched, dataChange: true }, this.#vectors, this.#tools);
+  }
+
+  #checkpointTools(session: DuckDbSession) {
+    return { connection: session.connection, tempFolder: this.#tools.folder };
+  }
+
+  /**
+   * The table as it is now, after a look at what others did to it.
+   * @throws SluiceError DELTA_FOREIGN_WRITE
+   */
+  async #current(session: DuckDbSession, table: KnownTable, overwriteForeign = false): Promise<DeltaSnapshot | null> {
+    const { folder, application } = table;
+    const { store } = this.#tools;
+    const known = this.#snapshots.get(folder);
+    const looked = known?.version ?? table.version;
+    const commits = looked === null ? null : await readCommitsBehind(store, folder, looked);
+    if (commits !== null && !overwriteForeign) refuseForeign(folder, application, commits);
+    const snapshot =
+      known !== undefined && commits !== null
+        ? applyCommits(known, commits, folder)
+        : await openTable(store, folder, this.#checkpointTools(session));
+    if (snapshot !== null) this.#snapshots.set(folder, snapshot);
+    return snapshot;
+  }
+
+  /** Protocol and metadata, where they are new or change. */
+  #tableActions(before: DeltaSnapshot | null, change: TableChange): Action[] {
+    const { columns, key, table } = change;
+    const schema = {
+      fields: columns.map(({ name, type }) => deltaField({ name, duckdbType: type, nullable: !key.includes(name) })),
+    };
+    const wanted = this.#settings.deletes === 'dv' ? 'true' : undefined;
+    const configuration = { ...before?.metadata.configuration };
+    if (wanted === undefined) delete configuration[DELETION_VECTORS];
+    else configuration[DELETION_VECTORS] = wanted;
+    const metaData: MetadataAction = {
+      id: before?.metadata.id ?? randomUUID(),
+      ...(before === null ? {} : omitUndefined(before.metadata)),
+      format: { provider: 'parquet', options: {} },
+      schemaString: schemaString(schema),
+      partitionColumns: before?.metadata.partitionColumns ?? [],
+      configuration,
+      createdTime: before?.metadata.createdTime ?? this.#tools.now().getTime(),
+    };
+    if (before === null) return [{ protocol: requiredProtocol(schema, configuration) }, { metaData }];
+    assertWritable(table.folder, before, 'change');
+    const protocol = upgradedProtocol(before.protocol, schema, configuration);
+    const has = columnsOf(before);
+    const same =
+      has !== null && sameColumns(has, columns) && before.metadata.configuration[DELETION_VECTORS] === wanted;
+    return [...(protocol === null ? [] : [{ protocol }]), ...(same ? [] : [{ metaData }])];
+  }
+
+  async #touched(session: DuckDbSession, before: DeltaSnapshot | null, change: TableChange): Promise<TouchedFile[]> {
+    const { pulled, table } = change;
+    if (pulled === null || pulled.rows === 0) return [];
+    const touched: TouchedFile[] = [];
+    for (const [index, rows] of await vectorsOf(session, pulled.into)) {
+      const add: AddAction | undefined = before?.files.get(pulled.files[index] ?? '');
+      // Between the pull and now somebody has rearranged the table: the work is done again on what it is.
+      if (add === undefined) {
+        throw new SluiceError({
+          code: 'LAKE_MOVED',
+          message: `files of ${table.folder} were rearranged while rows of them were worked on`,
+          hint: 'nothing was changed; the next sync does it again',
+        });
+      }
+      touched.push({ add, rows });
+    }
+    return touched;
+  }
+
+  /** The log goes first, so that nobody takes what is left for a table. */
+  async #drop(folder: string): Promise<void> {
+    const { store } = this.#tools;
+    for (const prefix of [logPrefix(folder), `${folder}/`]) {
+      const keys: string[] = [];
+      for await (const { key } of store.list(prefix)) keys.push(key);
+      await store.delete(keys);
+    }
+    this.#snapshots.delete(folder);
+  }
+}
+
+const DELETION_VECTORS = 'delta.enableDeletionVectors';
+
+function columnsOf(snapshot: DeltaSnapshot): LakeColumn[] | null {
+  const { fields } = parseSchema(snapshot.metadata.schemaString);
+  if (fields.some((field) => field.type.kind === 'opaque')) return null;
+  return fields.map((field) => ({ name: field.name, type: duckdbType(field.type) }));
+}
+
+function omitUndefined({ name, description }: MetadataAction): Partial<MetadataAction> {
+  return { ...(name === undefined ? {} : { name }), ...(description === undefined ? {} : { description }) };
+}
+
+function readPending(value: unknown, folder: string): PendingDelta {
+  if (typeof value === 'object' && value !== null && 'kind' in value) {
+    if (value.kind === 'drop') return { kind: 'drop' };
+    if (value.kind === 'commit' && 'commit' in value && 'rows' in value) return value as PendingDelta;
+  }
+  throw new SluiceError({
+    code: 'LEDGER_UNREADABLE',
+    message: `the ledger holds a commit to ${folder} that this Sluice does not know`,
+    hint: 'a newer Sluice may have written it',
+  });
+}
+
+function missing(folder: string): SluiceError {
+  return new SluiceError({
+    code: 'DELTA_LOG_CORRUPT',
+    message: `there is no Delta table in ${folder}, where there was one`,
+    hint: 'somebody has removed it; load it anew: sluice resync',
+  });
+}
+
+function occupied(folder: string): SluiceError {
+  return new SluiceError({
+    code: 'DESTINATION_OCCUPIED',
+    message: `the lake has a Delta table ${folder}/${LOG_FOLDER} that Sluice did not make`,
+    hint: 'move it away, or set another target_schema for the source',
+  });
+}
