@@ -3,6 +3,7 @@ import type { Config, DestinationConfig } from '../config/config.js';
 import { openDuckDbWriter } from '../destination/duckdb/duckdb-writer.js';
 import type { DestinationWriter } from '../destination/writer.js';
 import { SluiceError } from '../error/sluice-error.js';
+import { type Dialect, dialectOf } from '../source/dialect.js';
 import { clearInterrupt, interruptReceiver } from '../thread/batch-channel.js';
 import { Mutex } from './mutex.js';
 
@@ -12,6 +13,7 @@ const BUSY_WAIT_MS = 30_000;
 /** A destination while the engine lives: its writer and what keeps callers from getting in each other's way. */
 export interface OpenDestination {
   readonly name: string;
+  readonly dialect: Dialect;
   readonly writer: DestinationWriter;
   /** Held from staging a page to its commit, and by the last step of a load: what a table's mode is must not change in between. */
   readonly pages: Mutex;
@@ -54,6 +56,7 @@ export class Destinations {
     const writer = yieldingLoads(inner, running);
     return {
       name,
+      dialect: dialectOf(settings),
       writer,
       pages: new Mutex(),
       users: 0,

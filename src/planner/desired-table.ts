@@ -7,6 +7,7 @@ import { targetOf } from '../config/target.js';
 import { metadataNames } from '../destination/target-table.js';
 import type { ObservedColumn, ObservedSource, ObservedTable } from '../source/catalog-model.js';
 import { isSentBy, selectedColumns } from '../source/column-list.js';
+import { type Dialect, dialectName } from '../source/dialect.js';
 import { logicalTypeOf } from '../source/value-type.js';
 import type { ColumnState, TableState } from '../state/state.js';
 import { methodObstacles, type Obstacle, privilegeObstacles } from './suitability.js';
@@ -37,6 +38,7 @@ const HISTORY_COLUMNS = ['valid_from', 'valid_to'];
 /**
  * Joins one table of the catalog with its settings.
  * @param fromPattern a pattern's columns lists may name columns that only some of its tables have
+ * @param dialect of the destination
  */
 export function desireTable(
   source: SourceConfig,
@@ -44,6 +46,7 @@ export function desireTable(
   observed: ObservedTable,
   catalog: ObservedSource,
   fromPattern: boolean,
+  dialect: Dialect,
 ): TableResult {
   const unknown = unknownColumns(config, observed, fromPattern);
   if (unknown.length > 0) return { ok: false, obstacles: unknown };
@@ -52,7 +55,7 @@ export function desireTable(
   if (method.length > 0) return { ok: false, obstacles: method };
   const notices: string[] = [];
   const columns = selectColumns(source, config, observed, catalog, key, notices);
-  const states = columns.map((column) => columnState(column, config, notices));
+  const states = columns.map((column) => columnState(column, config, dialect, notices));
   const obstacles = [
     ...unpublishedKey(key, columns, observed),
     ...nameClashes(source, config, states, observed),
@@ -145,11 +148,13 @@ function unsentReason(column: ObservedColumn, catalog: ObservedSource): string {
     : 'the publication does not send it (publish_generated_columns = stored would)';
 }
 
-function columnState(column: ObservedColumn, config: TableConfig, notices: string[]): ColumnState {
+function columnState(column: ObservedColumn, config: TableConfig, dialect: Dialect, notices: string[]): ColumnState {
   const override = Object.hasOwn(config.types, column.name) ? config.types[column.name] : undefined;
-  const { type, fallback } = logicalTypeOf(column, override);
+  const { type, fallback } = logicalTypeOf(column, override, dialect);
   if (fallback)
-    notices.push(`column "${column.name}" (${column.formattedType}) becomes text: DuckDB has no type for it`);
+    notices.push(
+      `column "${column.name}" (${column.formattedType}) becomes text: ${dialectName(dialect)} has no type for it`,
+    );
   return { name: column.name, attnum: column.attnum, type: column.formattedType, target_type: duckdbTypeName(type) };
 }
 
