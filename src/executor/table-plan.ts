@@ -165,6 +165,7 @@ export function targetTable(address: string, state: TableState): TargetTable {
       type: parseDuckdbTypeName(column.target_type) ?? { kind: 'varchar' },
     })),
     key: state.primary_key,
+    partitionBy: state.partition_by,
     metadataPrefix: state.metadata_prefix,
     generation: state.generation,
     backfill: state.backfill?.id ?? 0,

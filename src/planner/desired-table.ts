@@ -58,6 +58,7 @@ export function desireTable(
   const states = columns.map((column) => columnState(column, config, dialect, notices));
   const obstacles = [
     ...unpublishedKey(key, columns, observed),
+    ...partitionObstacles(config, states, observed),
     ...nameClashes(source, config, states, observed),
     ...privilegeObstacles(
       observed,
@@ -85,6 +86,7 @@ export function desireTable(
         cursor: config.cursor,
         lookback_ms: config.lookbackMs,
         schedule: config.schedule,
+        partition_by: config.partitionBy,
         on_remove: config.onRemove,
         on_partition_change: config.onPartitionChange,
         target: targetOf(source, observed.schema, observed.name),
@@ -100,6 +102,7 @@ function unknownColumns(config: TableConfig, observed: ObservedTable, fromPatter
   const named: { readonly option: string; readonly columns: readonly string[] }[] = [
     { option: 'cursor', columns: config.cursor === null ? [] : [config.cursor] },
     { option: 'primary_key', columns: config.primaryKey ?? [] },
+    { option: 'partition_by', columns: config.partitionBy },
   ];
   if (!fromPattern) {
     if (config.columns.kind !== 'all')
@@ -173,6 +176,28 @@ function unpublishedKey(
       inherent: true,
     },
   ];
+}
+
+/** A partition's folder is named by a value's text, and some column has to be left for the files. */
+function partitionObstacles(config: TableConfig, columns: readonly ColumnState[], observed: ObservedTable): Obstacle[] {
+  const table = `${observed.schema}.${observed.name}`;
+  const obstacle = (message: string, hint: string): Obstacle => ({
+    code: 'METHOD_UNSUITABLE',
+    message,
+    hint,
+    inherent: true,
+  });
+  const named = config.partitionBy.flatMap((name): Obstacle[] => {
+    const column = columns.find((candidate) => candidate.name === name);
+    if (column === undefined) {
+      return [obstacle(`${table} cannot be partitioned by "${name}", which is not copied`, 'copy the column, too')];
+    }
+    if (!/^(FLOAT|DOUBLE|BLOB)$|\[\]$/.test(column.target_type)) return [];
+    const why = `${table} cannot be partitioned by "${name}": a value of type ${column.type} names no folder`;
+    return [obstacle(why, 'choose a column of few different values, such as a date or a country')];
+  });
+  if (named.length > 0 || config.partitionBy.length === 0 || config.partitionBy.length < columns.length) return named;
+  return [obstacle(`${table} has no column beside those of partition_by`, 'leave one of them out')];
 }
 
 /** DuckDB takes names that differ only in case as one. */
