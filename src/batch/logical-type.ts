@@ -24,17 +24,15 @@ export type LogicalType =
   | { readonly kind: 'boolean' | 'int16' | 'int32' | 'int64' | 'uint32' | 'float32' | 'float64' }
   | { readonly kind: 'decimal'; readonly precision: number; readonly scale: number }
   | {
-      readonly kind:
-        | 'varchar'
-        | 'json'
-        | 'blob'
-        | 'uuid'
-        | 'date'
-        | 'time'
-        | 'timetz'
-        | 'timestamp'
-        | 'timestamptz'
-        | 'interval';
+      readonly kind: 'varchar' | 'json' | 'blob' | 'uuid' | 'time' | 'timetz' | 'interval';
+    }
+  | {
+      readonly kind: 'date' | 'timestamp' | 'timestamptz';
+      /**
+       * Only the years 1 to 9999 (in UTC) and no infinities are values of the column; absent: all that DuckDB holds. Says
+       * what the codec rejects, and is no part of the type's name.
+       */
+      readonly years?: 'four_digits';
     }
   | { readonly kind: 'list'; readonly element: LogicalType };
 

@@ -87,15 +87,42 @@ export type DestinationConfig =
       readonly memoryLimitMb: number;
       readonly threads: number | null;
     }
-  | {
+  | (LakeSettings & {
       readonly type: 's3';
       readonly name: string;
-      readonly format: 'delta' | 'parquet';
       readonly bucket: string;
+      /** Without slashes around it; "" is the bucket itself. */
       readonly prefix: string;
       readonly access: S3AccessConfig;
-    }
-  | { readonly type: 'local'; readonly name: string; readonly format: 'delta' | 'parquet'; readonly path: string };
+    })
+  | (LakeSettings & {
+      readonly type: 'local';
+      readonly name: string;
+      /** Absolute. */
+      readonly path: string;
+    });
+
+/** How a lake's tables are written, in S3 and in a folder alike. */
+export interface LakeSettings {
+  readonly format: 'delta' | 'parquet';
+  /** How rows are replaced in delta tables; null for parquet. */
+  readonly deletes: 'dv' | 'cow' | null;
+  readonly clusterByKey: boolean;
+  readonly targetFileMb: number;
+  readonly maintenance: {
+    readonly everyMs: number;
+    /** How long a file stays that its table no longer has. */
+    readonly retentionMs: number;
+    readonly smallFileMb: number;
+    /** Above 0, up to 1. */
+    readonly deletedRatio: number;
+  };
+  /** Absolute: the folder of the working file and the cache, which hold nothing that is not in the lake. */
+  readonly workPath: string;
+  readonly cacheMb: number;
+  readonly memoryLimitMb: number;
+  readonly threads: number | null;
+}
 
 export type Schedule =
   | { readonly kind: 'every'; readonly everyMs: number }
@@ -128,6 +155,8 @@ export interface TableConfig {
   readonly lookbackMs: number;
   /** Overrides the table's own primary key (incremental); null: use the table's. */
   readonly primaryKey: readonly string[] | null;
+  /** Of delta tables; [] for none. */
+  readonly partitionBy: readonly string[];
   readonly onAddColumns: OnAddColumns;
   /** cdc of partitioned tables. */
   readonly onPartitionChange: OnPartitionChange;

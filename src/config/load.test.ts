@@ -33,6 +33,7 @@ const DEFAULT_TABLE: TableConfig = {
   lookbackMs: 0,
   primaryKey: null,
   onAddColumns: 'forward_only',
+  partitionBy: [],
   onPartitionChange: 'resync',
   types: {},
   onRemove: 'retire',

@@ -203,7 +203,7 @@ const MISTAKES: readonly {
     name: 'an unknown key without a near name',
     parts: { tables: '      public.users: { frequency: hourly }' },
     expected: [
-      'sources.yaml:11:23  sources.shop.tables["public.users"].frequency  unknown key; known: method, output, deletes, cursor, lookback, on_add_columns, on_partition_change, on_remove, schedule, columns, primary_key, types, enabled',
+      'sources.yaml:11:23  sources.shop.tables["public.users"].frequency  unknown key; known: method, output, deletes, cursor, lookback, on_add_columns, on_partition_change, on_remove, schedule, columns, primary_key, partition_by, types, enabled',
       '          public.users: { frequency: hourly }',
       '                          ^',
     ],

@@ -315,14 +315,98 @@ const MISTAKES: readonly {
   },
   {
     name: 'parquet with delta options',
-    parts: { destinations: '  warehouse: { type: local, format: parquet, path: lake, deletes: dv }' },
+    parts: {
+      destinations: lines(
+        '  warehouse: { type: local, format: parquet, path: lake, deletes: cow, cluster_by_key: true,',
+        '    maintenance: { retention: 1d, deleted_ratio: 0.5 } }',
+      ),
+      tables: '      public.users: { partition_by: [country] }',
+    },
     expected: [
-      'sources.yaml:5:22  destinations.warehouse.type  not supported yet: Delta and Parquet tables; use { type: duckdb, path: warehouse.duckdb }',
-      '      warehouse: { type: local, format: parquet, path: lake, deletes: dv }',
-      '                         ^',
-      'sources.yaml:5:67  destinations.warehouse.deletes  only for format "delta"',
-      '      warehouse: { type: local, format: parquet, path: lake, deletes: dv }',
-      '                                                                      ^',
+      'sources.yaml:5:58  destinations.warehouse.deletes  only for format "delta"',
+      '      warehouse: { type: local, format: parquet, path: lake, deletes: cow, cluster_by_key: true,',
+      '                                                             ^',
+      'sources.yaml:5:72  destinations.warehouse.cluster_by_key  only for format "delta"',
+      '      warehouse: { type: local, format: parquet, path: lake, deletes: cow, cluster_by_key: true,',
+      '                                                                           ^',
+      'sources.yaml:6:35  destinations.warehouse.maintenance.deleted_ratio  only for format "delta"',
+      '        maintenance: { retention: 1d, deleted_ratio: 0.5 } }',
+      '                                      ^',
+      'sources.yaml:12:23  sources.shop.tables["public.users"].partition_by  only for delta tables; destination "warehouse" is of format "parquet"',
+      '          public.users: { partition_by: [country] }',
+      '                          ^',
+    ],
+  },
+  {
+    name: 'partitions of a table in a DuckDB file',
+    parts: { tables: '      "public.*": { partition_by: [country] }' },
+    expected: [
+      'sources.yaml:11:21  sources.shop.tables["public.*"].partition_by  only for delta tables; destination "warehouse" is a DuckDB file',
+      '          "public.*": { partition_by: [country] }',
+      '                        ^',
+    ],
+  },
+  {
+    name: 'delta options of a DuckDB file, and a copy of a lake',
+    parts: {
+      destinations: lines(
+        '  warehouse: { type: duckdb, path: w.duckdb, deletes: cow }',
+        '  lake: { type: local, path: lake, publish: { path: r } }',
+      ),
+    },
+    expected: [
+      'sources.yaml:5:46  destinations.warehouse.deletes  unknown key; known: type, path, publish, memory_limit_mb, threads',
+      '      warehouse: { type: duckdb, path: w.duckdb, deletes: cow }',
+      '                                                 ^',
+      'sources.yaml:6:36  destinations.lake.publish  unknown key; known: type, format, path, deletes, cluster_by_key, target_file_mb, maintenance, work_path, cache_mb, memory_limit_mb, threads',
+      '      lake: { type: local, path: lake, publish: { path: r } }',
+      '                                       ^',
+    ],
+  },
+  {
+    name: 'files that are always too small',
+    parts: {
+      destinations:
+        '  warehouse: { type: local, path: lake, target_file_mb: 16, maintenance: { small_file_mb: 17, every: 0s } }',
+    },
+    expected: [
+      'sources.yaml:5:91  destinations.warehouse.maintenance.small_file_mb  expected at most target_file_mb, which is 16, found 17',
+      '      warehouse: { type: local, path: lake, target_file_mb: 16, maintenance: { small_file_mb: 17, every: 0s } }',
+      '                                                                                              ^',
+      'sources.yaml:5:102  destinations.warehouse.maintenance.every  expected at least 1s, found "0s"',
+      '      warehouse: { type: local, path: lake, target_file_mb: 16, maintenance: { small_file_mb: 17, every: 0s } }',
+      '                                                                                                         ^',
+    ],
+  },
+  {
+    name: 'two lakes in one place',
+    parts: {
+      destinations: lines(
+        '  warehouse: { type: s3, bucket: b, prefix: shop/ }',
+        '  again: { type: s3, bucket: b, prefix: /shop, work_path: w }',
+        '  third: { type: local, path: lake, work_path: ./w }',
+        '  fourth: { type: local, path: f, work_path: f }',
+      ),
+    },
+    expected: [
+      'sources.yaml:6:30  destinations.again.bucket  the same place as destination "warehouse"; let the sources share one entry',
+      '      again: { type: s3, bucket: b, prefix: /shop, work_path: w }',
+      '                                 ^',
+      'sources.yaml:7:48  destinations.third.work_path  the same folder as of destination "again"; give each its own',
+      '      third: { type: local, path: lake, work_path: ./w }',
+      '                                                   ^',
+      'sources.yaml:8:46  destinations.fourth.work_path  the working folder cannot be that of the tables; give another path',
+      '      fourth: { type: local, path: f, work_path: f }',
+      '                                                 ^',
+    ],
+  },
+  {
+    name: 'a folder that not every reader can read below',
+    parts: { destinations: '  warehouse: { type: s3, bucket: b, prefix: "Žluť/a b" }' },
+    expected: [
+      'sources.yaml:5:45  destinations.warehouse.prefix  warning: some readers (polars, ClickHouse) cannot read tables below a folder whose name has other characters than A-Z a-z 0-9 . _ ~ -',
+      '      warehouse: { type: s3, bucket: b, prefix: "Žluť/a b" }',
+      '                                                ^',
     ],
   },
   {
@@ -794,13 +878,9 @@ const MISTAKES: readonly {
   {
     name: 'what this version does not do yet',
     parts: {
-      destinations: '  warehouse: { type: s3, bucket: b }',
       more: lines('state: { type: s3, bucket: b }', 'daemon: { http: { listen: "127.0.0.1:8470" } }'),
     },
     expected: [
-      'sources.yaml:5:22  destinations.warehouse.type  not supported yet: tables in S3; use { type: duckdb, path: warehouse.duckdb }',
-      '      warehouse: { type: s3, bucket: b }',
-      '                         ^',
       'sources.yaml:12:16  state.type  not supported yet: state in S3; use { type: file, path: .sluice/state.json }',
       '    state: { type: s3, bucket: b }',
       '                   ^',

@@ -22,14 +22,16 @@ type RawFile = Pruned<SourcesFile>;
  */
 export function readConfig(raw: RawFile, known: KnownNames, reading: Reading): Omit<Config, 'file' | 'hash'> {
   const connections = entriesOf(raw.connections).map(([name, entry]) => readConnection(name, entry, reading));
+  const state = readState(raw, known, reading);
   const destinations = entriesOf(raw.destinations).flatMap(
-    ([name, entry]) => readDestination(name, entry, reading) ?? [],
+    ([name, entry]) => readDestination(name, entry, state.path, reading) ?? [],
   );
   checkSharedFiles(destinations, reading);
   const sources = entriesOf(raw.sources).map(([name, entry]) => readSource(name, entry, known, reading));
   checkNeighbours(sources, connections, destinations, reading);
+  checkPartitions(sources, destinations, reading);
   return {
-    state: readState(raw, known, reading),
+    state,
     daemon: { http: readHttp(raw, reading), autoApply: raw.daemon?.auto_apply ?? 'additive' },
     connections: byName(connections),
     destinations: byName(destinations),
@@ -85,6 +87,25 @@ function checkNeighbours(
       if (left.destination === right.destination && isKnown(left)) checkTargets(left, right, reading);
     }
   });
+}
+
+/** Only delta tables have partitions of Sluice's making; the others would silently have none. */
+function checkPartitions(
+  sources: readonly SourceConfig[],
+  destinations: readonly DestinationConfig[],
+  reading: Reading,
+): void {
+  for (const source of sources) {
+    const destination = destinations.find(({ name }) => name === source.destination);
+    if (destination === undefined || reading.isBroken(['destinations', destination.name])) continue;
+    const format = destination.type === 'duckdb' ? 'duckdb' : destination.format;
+    if (format === 'delta') continue;
+    for (const { key, table } of source.tables) {
+      if (table.partitionBy.length === 0) continue;
+      const what = `only for delta tables; destination "${destination.name}" is ${format === 'duckdb' ? 'a DuckDB file' : 'of format "parquet"'}`;
+      reading.problem(['sources', source.name, 'tables', key, 'partition_by'], what, 'key');
+    }
+  }
 }
 
 function checkReplication(

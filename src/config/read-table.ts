@@ -83,6 +83,7 @@ function readTable(raw: RawTable, path: ConfigPath, defaults: DefaultsOfSource, 
           ? defaults.lookbackMs
           : reading.duration([...path, 'lookback'], raw.lookback, '0s'),
     primaryKey: method === 'incremental' ? (raw.primary_key ?? null) : null,
+    partitionBy: raw.partition_by ?? [],
     onAddColumns: raw.on_add_columns ?? defaults.raw.on_add_columns ?? 'forward_only',
     onPartitionChange: raw.on_partition_change ?? defaults.raw.on_partition_change ?? 'resync',
     types: readTypes(raw, path, reading),

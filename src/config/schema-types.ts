@@ -72,6 +72,12 @@ export type Table = {
    * @minItems 1
    */
   primary_key?: string[];
+  /**
+   * Delta tables only: columns by whose values the files are kept apart, each with few values.
+   *
+   * @minItems 1
+   */
+  partition_by?: string[];
   types?: Types;
   /**
    * false stops syncing the table and keeps what was copied.
@@ -328,6 +334,31 @@ export interface S3Destination {
    */
   deletes?: 'dv' | 'cow';
   /**
+   * delta only. Sort by key what maintenance writes anew, so that a key is found in few files.
+   */
+  cluster_by_key?: boolean;
+  /**
+   * Size that data files are meant to have, in MiB.
+   */
+  target_file_mb?: number;
+  maintenance?: Maintenance;
+  /**
+   * Folder on a local disk for the working file and the cache; it may be deleted while nothing runs. Default lake/<name> beside the state.
+   */
+  work_path?: string;
+  /**
+   * How much of what was read from the tables is kept in work_path, in MiB.
+   */
+  cache_mb?: number;
+  /**
+   * Memory the working DuckDB file may use, in MiB; beyond it spills to work_path.
+   */
+  memory_limit_mb?: number;
+  /**
+   * Threads the working DuckDB file may use. Absent: one a core.
+   */
+  threads?: number;
+  /**
    * Name of the bucket.
    */
   bucket: string;
@@ -368,6 +399,21 @@ export interface S3Destination {
    * Size of the parts in which files over 64 MB are sent, and large ones fetched, in MiB.
    */
   part_size_mb?: number;
+}
+/**
+ * What is done to tables that are there, beside writing changes.
+ */
+export interface Maintenance {
+  every?: Duration;
+  retention?: Duration;
+  /**
+   * delta only. Files below this size are written together, in MiB.
+   */
+  small_file_mb?: number;
+  /**
+   * delta only. A file of whose rows more than this part is deleted is written anew.
+   */
+  deleted_ratio?: number;
 }
 /**
  * A role to take on with the credentials.
@@ -426,6 +472,31 @@ export interface LocalDestination {
    * delta only. How rows are replaced: deletion vectors (dv) or by writing their files anew (cow).
    */
   deletes?: 'dv' | 'cow';
+  /**
+   * delta only. Sort by key what maintenance writes anew, so that a key is found in few files.
+   */
+  cluster_by_key?: boolean;
+  /**
+   * Size that data files are meant to have, in MiB.
+   */
+  target_file_mb?: number;
+  maintenance?: Maintenance;
+  /**
+   * Folder on a local disk for the working file and the cache; it may be deleted while nothing runs. Default lake/<name> beside the state.
+   */
+  work_path?: string;
+  /**
+   * How much of what was read from the tables is kept in work_path, in MiB.
+   */
+  cache_mb?: number;
+  /**
+   * Memory the working DuckDB file may use, in MiB; beyond it spills to work_path.
+   */
+  memory_limit_mb?: number;
+  /**
+   * Threads the working DuckDB file may use. Absent: one a core.
+   */
+  threads?: number;
 }
 /**
  * Settings of `sluice daemon`.

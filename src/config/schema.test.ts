@@ -36,14 +36,7 @@ test.each(exampleVariants().map((text, index) => ({ text, index })))(
   ({ text, index }) => {
     const result = parseConfig(text, 'sources.example.yaml', { env: {}, cwd: '/', homeDir: '/' });
     const problems = result.ok ? [] : result.problems;
-    const expected = [
-      'connections.archive_db.tunnel',
-      'destinations.lake.type',
-      'destinations.archive.type',
-      'destinations.onsite.type',
-      'destinations.disk.type',
-      'daemon.http',
-    ];
+    const expected = ['connections.archive_db.tunnel', 'daemon.http'];
     expect(problems.map(({ path }) => path)).toEqual(index === 0 ? expected : ['state.type', ...expected]);
     expect(new Set(problems.map(({ code }) => code))).toEqual(new Set(['NOT_SUPPORTED_YET']));
   },

@@ -53,6 +53,7 @@ const TABLE: TableConfig = {
   lookbackMs: 0,
   primaryKey: null,
   onAddColumns: 'forward_only',
+  partitionBy: [],
   onPartitionChange: 'resync',
   types: {},
   onRemove: 'retire',

@@ -30,12 +30,6 @@ export function unsupported(raw: Pruned<SourcesFile>): Issue[] {
       );
     }
   }
-  for (const [name, destination] of entriesOf(raw.destinations)) {
-    if (destination.type === 's3' || destination.type === 'local') {
-      const what = destination.type === 's3' ? 'tables in S3' : 'Delta and Parquet tables';
-      refuse(['destinations', name, 'type'], `${what}; use { type: duckdb, path: warehouse.duckdb }`);
-    }
-  }
   if (raw.daemon?.http !== undefined) {
     refuse(['daemon', 'http'], 'the HTTP endpoints; leave "http" out and use `sluice status`', 'key');
   }

@@ -13,6 +13,8 @@ export interface TargetTable {
   readonly columns: readonly { readonly name: string; readonly type: LogicalType }[];
   /** Names of key columns; [] where rows have no key (append, full_table). */
   readonly key: readonly string[];
+  /** Delta tables: the columns whose values its files are kept apart by; absent or [] for none. */
+  readonly partitionBy?: readonly string[];
   readonly metadataPrefix: string;
   /** A column's type has grown since it was applied: the destination's may have to be widened before rows are written. */
   readonly widened?: boolean;

@@ -48,7 +48,9 @@ export function createEngine(deps: EngineDeps): Engine {
   const lock = openStateLock(config.state.path, lockDeps);
   const secrets: SecretDeps = { env: host.env, homeDir: host.homeDir, readFile: (path) => readFile(path, 'utf8') };
   const connections = new SourceConnections(config, secrets);
-  const destinations = new Destinations(config, (name, what) => onEvent({ kind: 'waiting', address: name, what }));
+  const destinations = new Destinations(config, secrets, (name, what) =>
+    onEvent({ kind: 'waiting', address: name, what }),
+  );
   const world = { connections, destinations };
   const alerts = new AlertSender({
     config,

@@ -1,8 +1,14 @@
 import { availableParallelism } from 'node:os';
-import type { Config, DestinationConfig } from '../config/config.js';
+import { join } from 'node:path';
+import type { Config, DestinationConfig, LakeSettings } from '../config/config.js';
+import type { SecretDeps } from '../config/secret.js';
 import { openDuckDbWriter } from '../destination/duckdb/duckdb-writer.js';
+import { type LakeThreadSettings, openLakeWriter } from '../destination/lake/lake-writer.js';
+import type { StoreSettings } from '../destination/lake/store/open-store.js';
+import { resolveS3Settings } from '../destination/lake/store/resolve-s3.js';
 import type { DestinationWriter } from '../destination/writer.js';
 import { SluiceError } from '../error/sluice-error.js';
+import { type Dialect, dialectOf } from '../source/dialect.js';
 import { clearInterrupt, interruptReceiver } from '../thread/batch-channel.js';
 import { Mutex } from './mutex.js';
 
@@ -12,6 +18,7 @@ const BUSY_WAIT_MS = 30_000;
 /** A destination while the engine lives: its writer and what keeps callers from getting in each other's way. */
 export interface OpenDestination {
   readonly name: string;
+  readonly dialect: Dialect;
   readonly writer: DestinationWriter;
   /** Held from staging a page to its commit, and by the last step of a load: what a table's mode is must not change in between. */
   readonly pages: Mutex;
@@ -27,11 +34,13 @@ export interface OpenDestination {
 /** Opens destinations when they are first used and keeps them until close(). */
 export class Destinations {
   readonly #config: Config;
+  readonly #secrets: SecretDeps;
   readonly #onWait: (destination: string, what: string) => void;
   readonly #open = new Map<string, Promise<OpenDestination>>();
 
-  constructor(config: Config, onWait: (destination: string, what: string) => void) {
+  constructor(config: Config, secrets: SecretDeps, onWait: (destination: string, what: string) => void) {
     this.#config = config;
+    this.#secrets = secrets;
     this.#onWait = onWait;
   }
 
@@ -49,11 +58,12 @@ export class Destinations {
     if (settings === undefined) {
       throw new SluiceError({ code: 'CONFIG_INVALID', message: `destination "${name}" is not in the config` });
     }
-    const inner = await openWriter(settings, (what) => this.#onWait(name, what));
+    const inner = await openWriter(settings, this.#secrets, (what) => this.#onWait(name, what));
     const running = new Map<string, SharedArrayBuffer>();
     const writer = yieldingLoads(inner, running);
     return {
       name,
+      dialect: dialectOf(settings),
       writer,
       pages: new Mutex(),
       users: 0,
@@ -100,7 +110,11 @@ export class Destinations {
   }
 }
 
-function openWriter(settings: DestinationConfig, onWait: (what: string) => void): Promise<DestinationWriter> {
+async function openWriter(
+  settings: DestinationConfig,
+  secrets: SecretDeps,
+  onWait: (what: string) => void,
+): Promise<DestinationWriter> {
   switch (settings.type) {
     case 'duckdb':
       return openDuckDbWriter(
@@ -113,13 +127,31 @@ function openWriter(settings: DestinationConfig, onWait: (what: string) => void)
         onWait,
       );
     case 's3':
+      return openLakeWriter(
+        lakeSettings(settings, { type: 's3', s3: await resolveS3Settings(settings, secrets) }),
+        onWait,
+      );
     case 'local':
-      throw new SluiceError({
-        code: 'NOT_SUPPORTED_YET',
-        message: `destination "${settings.name}": type ${settings.type} is not part of this version`,
-        hint: 'use type: duckdb',
-      });
+      return openLakeWriter(lakeSettings(settings, { type: 'local', path: settings.path }), onWait);
   }
+}
+
+function lakeSettings(settings: LakeSettings, store: StoreSettings): LakeThreadSettings {
+  const { memoryLimitMb, workPath } = settings;
+  return {
+    store,
+    session: {
+      path: join(workPath, 'work.duckdb'),
+      memoryLimitMb,
+      threads: settings.threads ?? defaultThreads(memoryLimitMb),
+      busyWaitMs: BUSY_WAIT_MS,
+    },
+    workFolder: workPath,
+    cacheMb: settings.cacheMb,
+    targetFileMb: settings.targetFileMb,
+    format: settings.format,
+    deletes: settings.deletes ?? 'dv',
+  };
 }
 
 /** More threads than this bring little for one table's load. */

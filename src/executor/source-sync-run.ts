@@ -80,7 +80,7 @@ export class SourceSyncRun {
   /** @throws as {@link planTable} */
   planTable(key: string, table: TableState, observed: ObservedSource): TablePlan {
     const { source, ownKeys } = this.request;
-    return planTable(source, key, table, observed, ownKeys.has(key));
+    return planTable(source, key, table, observed, ownKeys.has(key), this.deps.destination.dialect);
   }
 
   /** The thread that reads pages and the tables of other methods; opened when it is first needed. */

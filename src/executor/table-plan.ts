@@ -5,6 +5,7 @@ import type { RelationTarget } from '../pgoutput/relation-cache.js';
 import { sameNames } from '../planner/suitability.js';
 import type { ObservedColumn, ObservedSource, ObservedTable } from '../source/catalog-model.js';
 import { type DecodedColumn, rejectionReason } from '../source/codec/column-codec-table.js';
+import { type Dialect, inDialect } from '../source/dialect.js';
 import { quoteIdentifier, quoteLiteral, quoteQualified } from '../source/sql-identifier.js';
 import { logicalTypeOf, originalText, selectExpression, unrepresentablePredicate } from '../source/value-type.js';
 import { naturalType, widens } from '../source/widening.js';
@@ -40,6 +41,7 @@ export interface TablePlan {
  * where its rows can still be told: a renamed column goes on under the name that was applied, a dropped one is copied no
  * longer, a widened one is widened in the destination too, a new one waits for a plan.
  * @param ownKey the key is the config's, not the table's primary key
+ * @param dialect of the destination
  * @throws SluiceError TABLE_MISSING, COLUMN_MISSING, SCHEMA_CHANGED when a plan has to say how to go on; each is the
  *   table's own trouble
  */
@@ -49,6 +51,7 @@ export function planTable(
   state: TableState,
   observed: ObservedSource,
   ownKey: boolean,
+  dialect: Dialect,
 ): TablePlan {
   const address = `${source}:${key}`;
   const table = observed.tables.find((t) => t.oid === state.oid) ?? null;
@@ -65,7 +68,7 @@ export function planTable(
     const column = table.columns.find((c) => c.attnum === wanted.attnum);
     if (column !== undefined) {
       if (column.name !== wanted.name) drift.push(`column ${wanted.name} is called ${column.name} now`);
-      return [{ column, name: wanted.name, logical: currentType(address, wanted, column, drift) }];
+      return [{ column, name: wanted.name, logical: currentType(address, wanted, column, dialect, drift) }];
     }
     if (state.primary_key.includes(wanted.name) || state.cursor === wanted.name) {
       throw new SluiceError({
@@ -102,14 +105,22 @@ export function planTable(
 }
 
 /** The destination type of a column whose source type may have been widened since it was applied. */
-function currentType(address: string, wanted: ColumnState, column: ObservedColumn, drift: string[]): LogicalType {
-  const applied = parseDuckdbTypeName(wanted.target_type);
+function currentType(
+  address: string,
+  wanted: ColumnState,
+  column: ObservedColumn,
+  dialect: Dialect,
+  drift: string[],
+): LogicalType {
+  const named = parseDuckdbTypeName(wanted.target_type);
+  // The state keeps the name alone, without what the dialect refuses of such a type.
+  const applied = named === null ? null : inDialect(named, dialect);
   if (applied !== null && column.formattedType === wanted.type) return applied;
   if (applied !== null && widens(wanted.type, column.formattedType)) {
     drift.push(`column ${wanted.name} is ${column.formattedType} now, it was ${wanted.type}`);
     // An override of the column's type stays what it is: its codec reads any number.
     return duckdbTypeName(naturalType(wanted.type, applied)) === wanted.target_type
-      ? logicalTypeOf(column, undefined).type
+      ? logicalTypeOf(column, undefined, dialect).type
       : applied;
   }
   throw new SluiceError({
@@ -154,6 +165,7 @@ export function targetTable(address: string, state: TableState): TargetTable {
       type: parseDuckdbTypeName(column.target_type) ?? { kind: 'varchar' },
     })),
     key: state.primary_key,
+    partitionBy: state.partition_by,
     metadataPrefix: state.metadata_prefix,
     generation: state.generation,
     backfill: state.backfill?.id ?? 0,

@@ -27,6 +27,7 @@ const table: TableConfig = {
   lookbackMs: 0,
   primaryKey: null,
   onAddColumns: 'forward_only',
+  partitionBy: [],
   onPartitionChange: 'resync',
   types: {},
   onRemove: 'retire',

@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.js';
 import { isErrorCode } from '../error/codes.js';
 import type { Observed } from '../planner/observed.js';
+import { dialectOf } from '../source/dialect.js';
 import { checkClock } from './checks/clock.js';
 import { checkGeneratedColumns, checkInheritance, checkNamedColumns, checkTextColumns } from './checks/column.js';
 import { checkCursors } from './checks/cursor.js';
@@ -65,8 +66,9 @@ export function runDoctor(input: { readonly config: Config; readonly observed: O
   const { config, observed } = input;
   return Object.values(config.sources).flatMap((source): Finding[] => {
     const connection = config.connections[source.connection];
+    const destination = config.destinations[source.destination];
     const seen = observed.sources[source.name];
-    if (connection === undefined || seen === undefined) return [];
+    if (connection === undefined || destination === undefined || seen === undefined) return [];
     if (!seen.ok) {
       const { code, message, hint } = seen.error;
       return [
@@ -81,7 +83,7 @@ export function runDoctor(input: { readonly config: Config; readonly observed: O
         },
       ];
     }
-    const subject = subjectOf(source, connection, seen.source, seen.readiness ?? null);
+    const subject = subjectOf(source, connection, dialectOf(destination), seen.source, seen.readiness ?? null);
     return CHECKS.flatMap((check) => check(subject));
   });
 }

@@ -2,6 +2,7 @@ import type {
   CdcConfig,
   Config,
   ConnectionConfig,
+  DestinationConfig,
   Method,
   SourceConfig,
   TableConfig,
@@ -145,6 +146,15 @@ export interface Case {
   readonly readiness?: Readiness;
 }
 
+const warehouse: DestinationConfig = {
+  type: 'duckdb',
+  name: 'warehouse',
+  path: '/srv/warehouse.duckdb',
+  publish: null,
+  memoryLimitMb: 256,
+  threads: null,
+};
+
 export const table: TableConfig = {
   method: 'cdc',
   output: 'consolidated',
@@ -154,6 +164,7 @@ export const table: TableConfig = {
   lookbackMs: 0,
   primaryKey: null,
   onAddColumns: 'forward_only',
+  partitionBy: [],
   onPartitionChange: 'resync',
   types: {},
   onRemove: 'retire',
@@ -215,7 +226,7 @@ export function configOf(c: Case): Config {
     state: { type: 'file', path: '/var/state.json' },
     daemon: { http: null, autoApply: 'additive' },
     connections: { shop_db: connection },
-    destinations: {},
+    destinations: { warehouse },
     sources: { shop: source },
     alerts: [],
     moved: [],

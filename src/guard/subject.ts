@@ -1,6 +1,7 @@
 import type { ConnectionConfig, SourceConfig, TableConfig } from '../config/config.js';
 import { entryOf, formatTableKey } from '../config/table-key.js';
 import type { ObservedSource, ObservedTable } from '../source/catalog-model.js';
+import type { Dialect } from '../source/dialect.js';
 import type { CursorProbe } from '../source/readiness.js';
 import type { Readiness, Reading } from '../source/readiness-model.js';
 import { leavesOf, type MethodProblem, methodProblem } from '../source/table-problem.js';
@@ -9,6 +10,8 @@ import { leavesOf, type MethodProblem, methodProblem } from '../source/table-pro
 export interface Subject {
   readonly source: SourceConfig;
   readonly connection: ConnectionConfig;
+  /** Of its destination. */
+  readonly dialect: Dialect;
   readonly catalog: ObservedSource;
   /** Null where only the catalog was read. */
   readonly readiness: Readiness | null;
@@ -35,6 +38,7 @@ export interface SubjectTable {
 export function subjectOf(
   source: SourceConfig,
   connection: ConnectionConfig,
+  dialect: Dialect,
   catalog: ObservedSource,
   readiness: Readiness | null,
 ): Subject {
@@ -45,7 +49,7 @@ export function subjectOf(
     const key = formatTableKey(entry.schema, entry.name);
     return known.has(key) ? [] : [key];
   });
-  return { source, connection, catalog, readiness, tables, missing };
+  return { source, connection, dialect, catalog, readiness, tables, missing };
 }
 
 /** What the readers of readiness.ts have to be told: whose cursors and which slot. */

@@ -82,10 +82,12 @@ export function stateAfter(state: StateDocument, change: Change, context: ApplyC
       return editTable(ready, name, table, { backfill: change.details });
     case 'rename_columns': {
       const { all_columns: columns, primary_key, cursor, renames } = change.details;
-      const pending = source?.tables[table]?.backfill ?? null;
+      const known = source?.tables[table];
+      const pending = known?.backfill ?? null;
       const newName = (old: string): string => renames.find(({ from }) => from === old)?.to ?? old;
       const backfill = pending === null ? null : { ...pending, columns: pending.columns.map(newName) };
-      return editTable(ready, name, table, { columns, primary_key, cursor, backfill });
+      const partition_by = (known?.partition_by ?? []).map(newName);
+      return editTable(ready, name, table, { columns, primary_key, cursor, partition_by, backfill });
     }
     case 'add_columns':
     case 'remove_columns':

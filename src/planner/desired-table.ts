@@ -7,6 +7,7 @@ import { targetOf } from '../config/target.js';
 import { metadataNames } from '../destination/target-table.js';
 import type { ObservedColumn, ObservedSource, ObservedTable } from '../source/catalog-model.js';
 import { isSentBy, selectedColumns } from '../source/column-list.js';
+import { type Dialect, dialectName } from '../source/dialect.js';
 import { logicalTypeOf } from '../source/value-type.js';
 import type { ColumnState, TableState } from '../state/state.js';
 import { methodObstacles, type Obstacle, privilegeObstacles } from './suitability.js';
@@ -37,6 +38,7 @@ const HISTORY_COLUMNS = ['valid_from', 'valid_to'];
 /**
  * Joins one table of the catalog with its settings.
  * @param fromPattern a pattern's columns lists may name columns that only some of its tables have
+ * @param dialect of the destination
  */
 export function desireTable(
   source: SourceConfig,
@@ -44,6 +46,7 @@ export function desireTable(
   observed: ObservedTable,
   catalog: ObservedSource,
   fromPattern: boolean,
+  dialect: Dialect,
 ): TableResult {
   const unknown = unknownColumns(config, observed, fromPattern);
   if (unknown.length > 0) return { ok: false, obstacles: unknown };
@@ -52,9 +55,10 @@ export function desireTable(
   if (method.length > 0) return { ok: false, obstacles: method };
   const notices: string[] = [];
   const columns = selectColumns(source, config, observed, catalog, key, notices);
-  const states = columns.map((column) => columnState(column, config, notices));
+  const states = columns.map((column) => columnState(column, config, dialect, notices));
   const obstacles = [
     ...unpublishedKey(key, columns, observed),
+    ...partitionObstacles(config, states, observed),
     ...nameClashes(source, config, states, observed),
     ...privilegeObstacles(
       observed,
@@ -82,6 +86,7 @@ export function desireTable(
         cursor: config.cursor,
         lookback_ms: config.lookbackMs,
         schedule: config.schedule,
+        partition_by: config.partitionBy,
         on_remove: config.onRemove,
         on_partition_change: config.onPartitionChange,
         target: targetOf(source, observed.schema, observed.name),
@@ -97,6 +102,7 @@ function unknownColumns(config: TableConfig, observed: ObservedTable, fromPatter
   const named: { readonly option: string; readonly columns: readonly string[] }[] = [
     { option: 'cursor', columns: config.cursor === null ? [] : [config.cursor] },
     { option: 'primary_key', columns: config.primaryKey ?? [] },
+    { option: 'partition_by', columns: config.partitionBy },
   ];
   if (!fromPattern) {
     if (config.columns.kind !== 'all')
@@ -145,11 +151,13 @@ function unsentReason(column: ObservedColumn, catalog: ObservedSource): string {
     : 'the publication does not send it (publish_generated_columns = stored would)';
 }
 
-function columnState(column: ObservedColumn, config: TableConfig, notices: string[]): ColumnState {
+function columnState(column: ObservedColumn, config: TableConfig, dialect: Dialect, notices: string[]): ColumnState {
   const override = Object.hasOwn(config.types, column.name) ? config.types[column.name] : undefined;
-  const { type, fallback } = logicalTypeOf(column, override);
+  const { type, fallback } = logicalTypeOf(column, override, dialect);
   if (fallback)
-    notices.push(`column "${column.name}" (${column.formattedType}) becomes text: DuckDB has no type for it`);
+    notices.push(
+      `column "${column.name}" (${column.formattedType}) becomes text: ${dialectName(dialect)} has no type for it`,
+    );
   return { name: column.name, attnum: column.attnum, type: column.formattedType, target_type: duckdbTypeName(type) };
 }
 
@@ -168,6 +176,28 @@ function unpublishedKey(
       inherent: true,
     },
   ];
+}
+
+/** A partition's folder is named by a value's text, and some column has to be left for the files. */
+function partitionObstacles(config: TableConfig, columns: readonly ColumnState[], observed: ObservedTable): Obstacle[] {
+  const table = `${observed.schema}.${observed.name}`;
+  const obstacle = (message: string, hint: string): Obstacle => ({
+    code: 'METHOD_UNSUITABLE',
+    message,
+    hint,
+    inherent: true,
+  });
+  const named = config.partitionBy.flatMap((name): Obstacle[] => {
+    const column = columns.find((candidate) => candidate.name === name);
+    if (column === undefined) {
+      return [obstacle(`${table} cannot be partitioned by "${name}", which is not copied`, 'copy the column, too')];
+    }
+    if (!/^(FLOAT|DOUBLE|BLOB)$|\[\]$/.test(column.target_type)) return [];
+    const why = `${table} cannot be partitioned by "${name}": a value of type ${column.type} names no folder`;
+    return [obstacle(why, 'choose a column of few different values, such as a date or a country')];
+  });
+  if (named.length > 0 || config.partitionBy.length === 0 || config.partitionBy.length < columns.length) return named;
+  return [obstacle(`${table} has no column beside those of partition_by`, 'leave one of them out')];
 }
 
 /** DuckDB takes names that differ only in case as one. */

@@ -203,6 +203,7 @@ function withRenames(state: TableState, columns: ColumnDiff): TableState {
     ...state,
     primary_key: state.primary_key.map(newName),
     cursor: state.cursor === null ? null : newName(state.cursor),
+    partition_by: state.partition_by.map(newName),
   };
 }
 
@@ -221,12 +222,14 @@ function updateSettings(
   note('lookback_ms', state.lookback_ms, intent.lookback_ms);
   note('on_remove', state.on_remove, intent.on_remove);
   note('on_partition_change', state.on_partition_change, intent.on_partition_change);
+  note('partition_by', state.partition_by, intent.partition_by);
   note('cursor', state.cursor, intent.cursor);
   if (!sameNames(state.primary_key, intent.primary_key)) note('primary_key', state.primary_key, intent.primary_key);
   note('oid', state.oid, intent.oid);
   for (const column of retyped) note(`columns.${column.name}`, column.from, column.to);
   if (Object.keys(settings).length === 0) return null;
-  const { deletes, lookback_ms, on_remove, on_partition_change, cursor, primary_key, oid, columns } = intent;
+  const { deletes, lookback_ms, on_remove, on_partition_change, partition_by, cursor, primary_key, oid, columns } =
+    intent;
   return {
     action: 'update_settings',
     address: context.address,
@@ -238,7 +241,17 @@ function updateSettings(
       sql: null,
       loads: {},
       source: null,
-      table_fields: { deletes, lookback_ms, on_remove, on_partition_change, cursor, primary_key, oid, columns },
+      table_fields: {
+        deletes,
+        lookback_ms,
+        on_remove,
+        on_partition_change,
+        partition_by,
+        cursor,
+        primary_key,
+        oid,
+        columns,
+      },
     },
   };
 }
@@ -250,6 +263,10 @@ function settingReloads(state: TableState, intent: TableIntent): string[] {
   if (state.oid !== intent.oid) causes.push('the table was dropped and made anew in the source');
   if (keyed && !sameNames(state.primary_key, intent.primary_key)) {
     causes.push(`the key is (${intent.primary_key.join(', ')}) now, it was (${state.primary_key.join(', ')})`);
+  }
+  if (!isDeepStrictEqual(state.partition_by, intent.partition_by)) {
+    const by = (columns: readonly string[]): string => (columns.length === 0 ? 'nothing' : columns.join(', '));
+    causes.push(`it is partitioned by ${by(intent.partition_by)} now, it was by ${by(state.partition_by)}`);
   }
   if (state.cursor !== intent.cursor) causes.push(`the cursor is ${intent.cursor} now, it was ${state.cursor}`);
   if (intent.method === 'cdc' && intent.output !== 'history' && state.deletes === 'soft' && intent.deletes === 'hard') {

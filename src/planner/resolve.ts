@@ -2,6 +2,7 @@ import type { SourceConfig, TableEntry } from '../config/config.js';
 import { suggestion } from '../config/nearest.js';
 import { entryOf, formatTableKey } from '../config/table-key.js';
 import type { ObservedSource, ObservedTable } from '../source/catalog-model.js';
+import type { Dialect } from '../source/dialect.js';
 import type { Blocker, Notice } from './change.js';
 import { type DesiredTable, desireTable } from './desired-table.js';
 import type { SourceScope } from './target.js';
@@ -23,12 +24,14 @@ export interface Resolution {
  * tables, not partitions, views or foreign tables; exact entries take anything. A table that a pattern finds and that
  * cannot be synced is skipped with a notice, unless it is in the state already; one with an exact entry is a blocker.
  * @param known keys of the tables in the state
+ * @param dialect of the destination
  */
 export function resolveTables(
   source: SourceConfig,
   catalog: ObservedSource,
   known: ReadonlySet<string>,
   scope: SourceScope,
+  dialect: Dialect,
 ): Resolution {
   const tables = new Map<string, DesiredTable>();
   const disabled = new Set<string>();
@@ -54,7 +57,7 @@ export function resolveTables(
     const swallowed = partitionClash(source, entry, observed, catalog);
     const result =
       swallowed === null
-        ? desireTable(source, entry.table, observed, catalog, entry.pattern !== null)
+        ? desireTable(source, entry.table, observed, catalog, entry.pattern !== null, dialect)
         : { ok: false as const, obstacles: [swallowed] };
     if (result.ok) {
       tables.set(key, result.table);

@@ -179,6 +179,7 @@ export function sampleTableConfig(fields: Partial<TableConfig> = {}): TableConfi
     lookbackMs: 0,
     primaryKey: null,
     onAddColumns: 'forward_only',
+    partitionBy: [],
     onPartitionChange: 'resync',
     types: {},
     onRemove: 'retire',

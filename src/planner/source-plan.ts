@@ -3,6 +3,7 @@ import { formatTableKey } from '../config/table-key.js';
 import type { DestinationFacts, TableFacts } from '../destination/facts.js';
 import { historyName } from '../destination/target-table.js';
 import type { ObservedSource, ObservedTable } from '../source/catalog-model.js';
+import { dialectOf } from '../source/dialect.js';
 import { destinationFingerprint } from '../state/fingerprint.js';
 import type { SourceState, TableState } from '../state/state.js';
 import type { Blocker, Change, Notice } from './change.js';
@@ -50,12 +51,13 @@ export function planSource(input: SourceInput): SourcePlan {
   if (seen === undefined || !seen.ok) return { ...EMPTY, blockers: [unreachable(source.name, seen?.error ?? null)] };
   const catalog = seen.source;
   const now = sourceIdentity(config, source, catalog.server);
-  if (now === null) return { ...EMPTY, blockers: [danglingName(source)] };
+  const destination = config.destinations[source.destination];
+  if (now === null || destination === undefined) return { ...EMPTY, blockers: [danglingName(source)] };
   const identity = state === null ? null : compareIdentity(source.name, state, now);
   if (identity?.blocker != null) return { ...EMPTY, blockers: [identity.blocker] };
 
   const known = new Map(Object.entries(state?.tables ?? {}));
-  const resolution = resolveTables(source, catalog, new Set(known.keys()), scope);
+  const resolution = resolveTables(source, catalog, new Set(known.keys()), scope, dialectOf(destination));
   const generation = (key: string) => nextGeneration(known.get(key) ?? null, input.factsOf(key));
   const streamed = streamedTables(resolution, known, catalog);
   const continuing = new Set([...streamed.keys()].filter((key) => isStreaming(known.get(key))));

@@ -11,6 +11,7 @@ const table: TableConfig = {
   lookbackMs: 0,
   primaryKey: null,
   onAddColumns: 'forward_only',
+  partitionBy: [],
   onPartitionChange: 'resync',
   types: {},
   onRemove: 'retire',

@@ -194,7 +194,7 @@ const ROWS: readonly Row[] = [
 
 describe('logicalTypeOf and wireForm', () => {
   test.each(ROWS)('$name', ({ type, override, duckdb, fallback, form }) => {
-    const result = logicalTypeOf(observedColumn('c', type), override);
+    const result = logicalTypeOf(observedColumn('c', type), override, 'duckdb');
     expect(duckdbTypeName(result.type)).toBe(duckdb);
     expect(result.fallback).toBe(fallback === true);
     expect(wireForm(type, result.type)).toBe(form);
@@ -212,7 +212,7 @@ describe('selectExpression', () => {
     { name: 'array of text', type: observedType(ARRAY_OID, { element: 'numeric' }), sql: '"a""b"::pg_catalog.text[]' },
   ])('$name', ({ type, sql }) => {
     const column = observedColumn('a"b', type);
-    expect(selectExpression(column, logicalTypeOf(column, undefined).type)).toBe(sql);
+    expect(selectExpression(column, logicalTypeOf(column, undefined, 'duckdb').type)).toBe(sql);
   });
 });
 
@@ -232,6 +232,6 @@ describe('unrepresentablePredicate', () => {
     },
   ])('$name', ({ type, sql }) => {
     const column = observedColumn('c', type);
-    expect(unrepresentablePredicate(column, logicalTypeOf(column, undefined).type)).toBe(sql);
+    expect(unrepresentablePredicate(column, logicalTypeOf(column, undefined, 'duckdb').type)).toBe(sql);
   });
 });

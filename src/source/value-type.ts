@@ -1,12 +1,14 @@
 import type { LogicalType } from '../batch/logical-type.js';
 import type { TypeOverride } from '../config/config.js';
 import type { ObservedColumn, ObservedType } from './catalog-model.js';
+import { type Dialect, inDialect } from './dialect.js';
 import { quoteIdentifier } from './sql-identifier.js';
 import { OID } from './type-oid.js';
 
 /**
  * The type table of DESIGN 7: what a Postgres column is in the destination, how COPY is asked for it so that both
- * halves of its codec see the same value, and which values the destination cannot hold.
+ * halves of its codec see the same value, and which values the destination cannot hold. What a lake has instead is said in
+ * dialect.ts.
  */
 
 /** The largest precision of DuckDB's DECIMAL. */
@@ -34,14 +36,27 @@ export type WireForm = 'binary' | 'text' | 'text-array';
 /**
  * What a column is in the destination.
  * @param override from the table's `types:`, else undefined
+ * @param dialect of the destination
  * @returns the type, and whether it is text only because the destination has no type for it (worth a notice)
  */
 export function logicalTypeOf(
   column: ObservedColumn,
   override: TypeOverride | undefined,
+  dialect: Dialect,
 ): { readonly type: LogicalType; readonly fallback: boolean } {
-  if (override !== undefined) return { type: overriddenType(override), fallback: false };
-  const { type } = column;
+  if (override !== undefined) return { type: inDialect(overriddenType(override), dialect), fallback: false };
+  const { type, fallback } = duckdbType(column);
+  const here = inDialect(type, dialect);
+  return { type: here, fallback: fallback || losesTime(type, here) };
+}
+
+/** Times and intervals are text where a destination has none; a uuid or JSON is text to begin with. */
+function losesTime(type: LogicalType, here: LogicalType): boolean {
+  if (type.kind === 'list' && here.kind === 'list') return losesTime(type.element, here.element);
+  return here.kind === 'varchar' && (type.kind === 'time' || type.kind === 'timetz' || type.kind === 'interval');
+}
+
+function duckdbType({ type }: ObservedColumn): { readonly type: LogicalType; readonly fallback: boolean } {
   if (isList(type)) {
     const element = elementType(type);
     if (element !== null) return { type: { kind: 'list', element }, fallback: false };
@@ -205,7 +220,9 @@ function decimalOrNull(precision: number, scale: number): LogicalType | null {
 }
 
 function scalarIsBinary(oid: number, name: string, kind: ObservedType['kind'], logical: LogicalType): boolean {
-  if (oid === OID.json || isTextLike(oid, name, kind)) return logical.kind === 'varchar' || logical.kind === 'json';
+  if (oid === OID.json || oid === OID.jsonb || isTextLike(oid, name, kind))
+    return logical.kind === 'varchar' || logical.kind === 'json';
+  if (oid === OID.oid) return logical.kind === 'uint32' || logical.kind === 'int64';
   // Any decimal reads numeric's digits, whatever its own modifier says.
   if (oid === OID.numeric) return logical.kind === 'decimal';
   return scalarType(oid, name, kind, -1)?.kind === logical.kind;
@@ -218,9 +235,13 @@ function outputText(expression: string): string {
 
 function scalarTest(expression: string, oid: number, typmod: number, logical: LogicalType): string | null {
   switch (logical.kind) {
+    case 'date':
+      return logical.years === undefined ? null : beyondFourDigits(expression, 'date', '');
     case 'timestamp':
+      if (logical.years !== undefined) return beyondFourDigits(expression, 'timestamp', '');
       return `pg_catalog.isfinite(${expression}) AND ${expression} > '${LAST_TIMESTAMP}'::pg_catalog.timestamp`;
     case 'timestamptz':
+      if (logical.years !== undefined) return beyondFourDigits(expression, 'timestamptz', '+00');
       return `pg_catalog.isfinite(${expression}) AND ${expression} > '${LAST_TIMESTAMP}+00'::pg_catalog.timestamptz`;
     case 'interval': {
       // decode() instead of a bytea literal, which standard_conforming_strings = off would read as an escape.
@@ -239,6 +260,12 @@ function scalarTest(expression: string, oid: number, typmod: number, logical: Lo
     default:
       return null;
   }
+}
+
+/** The infinities compare as the first and the last. */
+function beyondFourDigits(expression: string, type: string, zone: string): string {
+  const at = (year: string): string => `'${year}-01-01 00:00:00${zone}'::pg_catalog.${type}`;
+  return `(${expression} < ${at('0001')} OR ${expression} >= ${at('10000')})`;
 }
 
 function decimalOverrideTest(expression: string, oid: number, precision: number, scale: number): string {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { ConnectionConfig, DestinationConfig, S3AccessConfig } from '../config/config.js';
+import type { ConnectionConfig, DestinationConfig, LakeSettings, S3AccessConfig } from '../config/config.js';
 import { connectionFingerprint, destinationFingerprint } from './fingerprint.js';
 
 const connection: ConnectionConfig = {
@@ -22,6 +22,18 @@ const duckdb: DestinationConfig = {
   threads: null,
 };
 
+const lake: LakeSettings = {
+  format: 'delta',
+  deletes: 'dv',
+  clusterByKey: false,
+  targetFileMb: 128,
+  maintenance: { everyMs: 1, retentionMs: 1, smallFileMb: 1, deletedRatio: 0.2 },
+  workPath: '/work',
+  cacheMb: 1,
+  memoryLimitMb: 64,
+  threads: null,
+};
+
 describe('connectionFingerprint', () => {
   test.each<{ name: string; fields: Partial<ConnectionConfig>; same: boolean }>([
     { name: 'host', fields: { host: 'other' }, same: false },
@@ -39,7 +51,7 @@ describe('connectionFingerprint', () => {
 describe('destinationFingerprint', () => {
   test.each<{ name: string; other: DestinationConfig; same: boolean }>([
     { name: 'another file', other: { ...duckdb, path: '/data/x.duckdb' }, same: false },
-    { name: 'another kind', other: { type: 'local', format: 'delta', name: 'w', path: '/data/w.duckdb' }, same: false },
+    { name: 'another kind', other: { ...lake, type: 'local', name: 'w', path: '/data/w.duckdb' }, same: false },
     { name: 'memory limit', other: { ...duckdb, memoryLimitMb: 1 }, same: true },
     { name: 'a copy for readers', other: { ...duckdb, publish: { path: '/r', everyMs: 1 } }, same: true },
   ])('$name', (c) => expect(destinationFingerprint(c.other) === destinationFingerprint(duckdb)).toBe(c.same));
@@ -60,10 +72,20 @@ describe('destinationFingerprint', () => {
       concurrency: 1,
       partSizeMb: 5,
     };
-    const bucket = { type: 's3', format: 'delta', name: 'l', bucket: 'b', prefix: 'p', access } as const;
+    const bucket = { ...lake, type: 's3', name: 'l', bucket: 'b', prefix: 'p', access } as const;
     expect(destinationFingerprint({ ...bucket, access: { ...access, maxAttempts: 9 } })).toBe(
       destinationFingerprint(bucket),
     );
     expect(destinationFingerprint(bucket)).not.toBe(destinationFingerprint({ ...bucket, prefix: 'q' }));
+  });
+
+  test.each<{ name: string; fields: Partial<LakeSettings>; same: boolean }>([
+    { name: 'another format', fields: { format: 'parquet', deletes: null }, same: false },
+    { name: 'copy on write', fields: { deletes: 'cow' }, same: true },
+    { name: 'maintenance', fields: { maintenance: { ...lake.maintenance, retentionMs: 2 } }, same: true },
+    { name: 'another folder to work in', fields: { workPath: '/elsewhere' }, same: true },
+  ])('a lake with $name', ({ fields, same }) => {
+    const folder = { ...lake, type: 'local', name: 'w', path: '/data/lake' } as const;
+    expect(destinationFingerprint({ ...folder, ...fields }) === destinationFingerprint(folder)).toBe(same);
   });
 });

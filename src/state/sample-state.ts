@@ -12,6 +12,7 @@ export function sampleTable(fields: Partial<TableState> = {}): TableState {
     cursor: null,
     lookback_ms: 0,
     schedule: { kind: 'every', everyMs: 300_000 },
+    partition_by: [],
     on_remove: 'retire',
     on_partition_change: 'resync',
     target: { schema: 'public', name: 'users' },

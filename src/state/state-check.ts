@@ -64,6 +64,8 @@ function tableState(reader: Reader): TableState {
     cursor: reader.textOrNull('cursor'),
     lookback_ms: reader.number('lookback_ms'),
     schedule: reader.object('schedule', scheduleState),
+    // Documents from before there were delta tables lack it.
+    partition_by: reader.has('partition_by') ? reader.texts('partition_by') : [],
     on_remove: reader.oneOf('on_remove', ['retire', 'keep', 'drop']),
     // Documents from before partitions were watched lack it.
     on_partition_change: reader.has('on_partition_change')

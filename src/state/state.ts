@@ -74,6 +74,8 @@ export interface TableState {
   readonly cursor: string | null;
   readonly lookback_ms: number;
   readonly schedule: Schedule;
+  /** Columns whose values a delta table's files are kept apart by; [] for none. */
+  readonly partition_by: readonly string[];
   readonly on_remove: OnRemove;
   readonly on_partition_change: OnPartitionChange;
   /** Schema and name in the destination. */

@@ -82,6 +82,7 @@ function fakeSource(name: string, schedules: readonly Schedule[]): SourceConfig 
           lookbackMs: 0,
           primaryKey: null,
           onAddColumns: 'forward_only',
+          partitionBy: [],
           onPartitionChange: 'resync',
           types: {},
           onRemove: 'retire',

@@ -78,7 +78,7 @@ export class MemoryStore implements ObjectStore {
     return { kind: 'written' as const, etag };
   }
 
-  async upload(file: string, key: string): Promise<ObjectInfo> {
+  async upload(file: string, key: string): Promise<number> {
     return this.set(key, await readFile(file));
   }
 
@@ -86,6 +86,14 @@ export class MemoryStore implements ObjectStore {
     await turn();
     this.#asked.deletes += 1;
     for (const key of keys) this.objects.delete(key);
+  }
+
+  async abortLeftovers(): Promise<number> {
+    return 0;
+  }
+
+  async serverTime(): Promise<Date | null> {
+    return null;
   }
 
   async close(): Promise<void> {

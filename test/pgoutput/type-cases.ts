@@ -14,6 +14,8 @@ export interface TypeCase {
   readonly kind: string;
   /** How many of `values` are rejected; 0 by default. */
   readonly rejected?: number;
+  /** What is different in a lake. */
+  readonly lake?: { readonly kind?: string; readonly element?: string; readonly rejected?: number };
   /** First major that knows the type or its values. */
   readonly since?: number;
 }
@@ -43,7 +45,7 @@ export const TYPE_CASES: readonly TypeCase[] = [
     ],
     generated: `select (random() * 9.2e18)::int8 * (case when i % 2 = 0 then 1 else -1 end) / (10 ^ (i % 19))::int8 from generate_series(1, 500) i`,
   },
-  { name: 'oid', type: 'oid', kind: 'uint32', values: ['0', '4294967295', '2147483648'] },
+  { name: 'oid', type: 'oid', kind: 'uint32', lake: { kind: 'int64' }, values: ['0', '4294967295', '2147483648'] },
   {
     name: 'real',
     type: 'float4',
@@ -199,6 +201,7 @@ export const TYPE_CASES: readonly TypeCase[] = [
     name: 'uuid',
     type: 'uuid',
     kind: 'uuid',
+    lake: { kind: 'varchar' },
     values: [
       ...quoted(
         '00000000-0000-0000-0000-000000000000',
@@ -212,9 +215,16 @@ export const TYPE_CASES: readonly TypeCase[] = [
     name: 'json keeps its text',
     type: 'json',
     kind: 'json',
+    lake: { kind: 'varchar' },
     values: quoted('{ "b":1,  "a": [1,2 ] , "b":2}', 'null', '"\\u0041"'),
   },
-  { name: 'jsonb', type: 'jsonb', kind: 'json', values: quoted('{ "b":1,  "a": [1,2 ] , "b":2}', 'null', '1e3', '[]') },
+  {
+    name: 'jsonb',
+    type: 'jsonb',
+    kind: 'json',
+    lake: { kind: 'varchar' },
+    values: quoted('{ "b":1,  "a": [1,2 ] , "b":2}', 'null', '1e3', '[]'),
+  },
   {
     name: 'date',
     type: 'date',
@@ -230,14 +240,25 @@ export const TYPE_CASES: readonly TypeCase[] = [
       '0001-01-01',
       '0001-12-31 BC',
       '294277-01-01',
+      '9999-12-31',
+      '10000-01-01',
     ),
-    generated: `select '4714-11-24 BC'::date + (random() * 2147400000)::int from generate_series(1, 500) i`,
+    lake: { rejected: 8 },
+    generated: `select '4714-11-24 BC'::date + (random() * 5000000)::int from generate_series(1, 500) i
+      union all select '4714-11-24 BC'::date + (random() * 2147400000)::int from generate_series(1, 500) i`,
   },
-  { name: 'time', type: 'time', kind: 'time', values: quoted('00:00:00', '24:00:00', '23:59:59.999999', '12:34:56.7') },
+  {
+    name: 'time',
+    type: 'time',
+    kind: 'time',
+    lake: { kind: 'varchar' },
+    values: quoted('00:00:00', '24:00:00', '23:59:59.999999', '12:34:56.7'),
+  },
   {
     name: 'timetz',
     type: 'timetz',
     kind: 'timetz',
+    lake: { kind: 'varchar' },
     values: quoted(
       '00:00:00+15:59:59',
       '24:00:00-15:59:59',
@@ -263,9 +284,14 @@ export const TYPE_CASES: readonly TypeCase[] = [
       '1696-01-01 00:00:00',
       '2255-06-05 23:47:34.740993',
       '10000-01-01 00:00:00',
+      '9999-12-31 23:59:59.999999',
+      '0001-01-01 00:00:00',
+      '0001-12-31 23:59:59.999999 BC',
     ),
     rejected: 2,
-    generated: `select '4714-11-24 BC'::timestamp + random() * 298000 * interval '1 year' + random() * interval '1 day' from generate_series(1, 1000) i`,
+    lake: { rejected: 9 },
+    generated: `select '0100-01-01 BC'::timestamp + random() * 10300 * interval '1 year' from generate_series(1, 1000) i
+      union all select '4714-11-24 BC'::timestamp + random() * 298000 * interval '1 year' + random() * interval '1 day' from generate_series(1, 1000) i`,
   },
   {
     name: 'timestamptz',
@@ -282,14 +308,21 @@ export const TYPE_CASES: readonly TypeCase[] = [
       '294247-01-10 04:00:54.775807+00',
       '294276-12-31 23:59:59.999999+00',
       '12345-06-07 08:09:10.123456+00',
+      '9999-12-31 23:59:59.999999+00',
+      '10000-01-01 00:00:00+01',
+      '10000-01-01 00:00:00+00',
+      '0001-01-01 00:00:00+00',
+      '0001-01-01 00:00:00+00:01',
     ),
     rejected: 2,
+    lake: { rejected: 10 },
     generated: `select '1600-01-01'::timestamptz + random() * 800 * interval '1 year' + random() * interval '1 day' from generate_series(1, 1000) i`,
   },
   {
     name: 'interval',
     type: 'interval',
     kind: 'interval',
+    lake: { kind: 'varchar' },
     values: quoted(
       '0',
       '1 year 2 mons -3 days +04:05:06.789',
@@ -311,11 +344,13 @@ export const TYPE_CASES: readonly TypeCase[] = [
     since: 17,
     values: quoted('infinity', '-infinity', '1 day'),
     rejected: 2,
+    lake: { kind: 'varchar', rejected: 0 },
   },
   {
     name: 'intervals at their limits',
     type: 'interval',
     kind: 'interval',
+    lake: { kind: 'varchar' },
     since: 15,
     values: quoted(
       '178956970 years 7 mons 2147483647 days 2562047788:00:54.775806',
@@ -374,15 +409,76 @@ export const TYPE_CASES: readonly TypeCase[] = [
     name: 'timestamptz[]',
     type: 'timestamptz[]',
     kind: 'list',
-    values: quoted('{"2024-01-01 00:00:00+00",infinity}', '{"294276-01-01 00:00:00+00"}'),
+    values: quoted('{"2024-01-01 00:00:00+00",infinity}', '{"294276-01-01 00:00:00+00"}', '{"9999-12-31 00:00:00+00"}'),
+    rejected: 1,
+    lake: { rejected: 2 },
+  },
+  {
+    name: 'timestamp[]',
+    type: 'timestamp[]',
+    kind: 'list',
+    values: quoted('{"0001-01-01 00:00:00",NULL}', '{"0044-03-15 00:00:00 BC"}', '{}'),
+    lake: { rejected: 1 },
+  },
+  {
+    name: 'date[]',
+    type: 'date[]',
+    kind: 'list',
+    values: quoted('{2024-01-01,NULL}', '{NULL,-infinity}', '{10000-01-01}', '{{2024-01-01}}'),
+    rejected: 1,
+    lake: { rejected: 3 },
+  },
+  {
+    name: 'oid[]',
+    type: 'oid[]',
+    kind: 'list',
+    lake: { element: 'int64' },
+    values: quoted('{0,4294967295,NULL}', '{}'),
+  },
+  {
+    name: 'time[]',
+    type: 'time[]',
+    kind: 'list',
+    lake: { element: 'varchar' },
+    values: quoted('{24:00:00,NULL,12:34:56.7}'),
+  },
+  {
+    name: 'interval[]',
+    type: 'interval[]',
+    kind: 'list',
+    lake: { element: 'varchar' },
+    values: quoted('{"1 day -02:00:00",NULL}', '{{1 mon}}'),
     rejected: 1,
   },
-  { name: 'interval[]', type: 'interval[]', kind: 'list', values: quoted('{"1 day -02:00:00",NULL}') },
-  { name: 'timetz[]', type: 'timetz[]', kind: 'list', values: quoted('{"12:00:00+05:30",NULL}') },
-  { name: 'uuid[]', type: 'uuid[]', kind: 'list', values: quoted('{01234567-89ab-cdef-8123-456789abcdef}') },
+  {
+    name: 'timetz[]',
+    type: 'timetz[]',
+    kind: 'list',
+    lake: { element: 'varchar' },
+    values: quoted('{"12:00:00+05:30",NULL}'),
+  },
+  {
+    name: 'uuid[]',
+    type: 'uuid[]',
+    kind: 'list',
+    lake: { element: 'varchar' },
+    values: quoted('{01234567-89ab-cdef-8123-456789abcdef}'),
+  },
   { name: 'bytea[]', type: 'bytea[]', kind: 'list', values: quoted('{"\\\\x00ff",""}') },
-  { name: 'jsonb[]', type: 'jsonb[]', kind: 'list', values: [`array['{"a": "b\\"c"}', null, '[]']::jsonb[]`] },
-  { name: 'json[]', type: 'json[]', kind: 'list', values: [`array['{ "a":  1}', null]::json[]`] },
+  {
+    name: 'jsonb[]',
+    type: 'jsonb[]',
+    kind: 'list',
+    lake: { element: 'varchar' },
+    values: [`array['{"a": "b\\"c"}', null, '[]']::jsonb[]`],
+  },
+  {
+    name: 'json[]',
+    type: 'json[]',
+    kind: 'list',
+    lake: { element: 'varchar' },
+    values: [`array['{ "a":  1}', null]::json[]`],
+  },
   { name: 'enum[]', type: 'x.mood[]', kind: 'list', values: [`array['sad', 'very, "happy"']::x.mood[]`] },
   { name: 'citext[]', type: 'x.citext[]', kind: 'list', values: quoted('{MiXed}') },
   {
@@ -463,7 +559,14 @@ export const TYPE_CASES: readonly TypeCase[] = [
     override: { kind: 'varchar' },
     values: quoted('{"a": 1}'),
   },
-  { name: 'text as json', type: 'text', kind: 'json', override: { kind: 'json' }, values: quoted('{"a": 1}') },
+  {
+    name: 'text as json',
+    type: 'text',
+    kind: 'json',
+    lake: { kind: 'varchar' },
+    override: { kind: 'json' },
+    values: quoted('{"a": 1}'),
+  },
   {
     name: 'numeric as double',
     type: 'numeric',

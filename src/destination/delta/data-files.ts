@@ -47,12 +47,12 @@ export async function writeDataFiles(
       const file = writtenFile(row, fields);
       if (file.rows === 0) continue;
       const name = path.basename(file.path);
-      const { sizeBytes } = await tools.store.upload(file.path, `${folder}/${name}`);
+      const size = await tools.store.upload(file.path, `${folder}/${name}`);
       await tools.cache.adopt(file.path, `${folder}/${name}`);
       adds.push({
         path: name,
         partitionValues: {},
-        size: sizeBytes,
+        size,
         modificationTime: tools.now().getTime(),
         dataChange,
         stats: file.stats,

@@ -16,7 +16,7 @@ import { hasTemporary, keysOf, LakeTableTrouble, relationName, type WindowReques
  * What a lake does for a DestinationWriter: the work that a DuckDB file does, on the rows of the lake that it needs. Each
  * method says which those are; what becomes of them is for Lake to find out.
  */
-export function lakeSurface(lake: Lake, onBegin: (table: TargetTable) => Promise<void>): DuckDbSurface {
+export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDbSurface {
   const inner = duckDbSurface({
     openedToLook: async (limits) => ((await lake.exists()) ? lake.opened(limits) : null),
     opened: () => lake.opened(),
@@ -35,7 +35,8 @@ export function lakeSurface(lake: Lake, onBegin: (table: TargetTable) => Promise
 
     async beginLoad(begin) {
       await lake.opened();
-      await onBegin(begin.table);
+      await beforeLoad();
+      for (const place of placesOf(begin.table)) await lake.refuseOccupied(place);
       return inner.beginLoad(begin);
     },
 
@@ -83,10 +84,12 @@ export function lakeSurface(lake: Lake, onBegin: (table: TargetTable) => Promise
 
     async compareShadow(request) {
       const { table } = request;
-      return lake.look(
-        placesOf(table).map((place) => whole(table, place)),
-        () => inner.compareShadow(request),
-      ).catch(plainly);
+      return lake
+        .look(
+          placesOf(table).map((place) => whole(table, place)),
+          () => inner.compareShadow(request),
+        )
+        .catch(plainly);
     },
 
     requestSnapshot: (request) => recording(() => inner.requestSnapshot(request)),
@@ -97,8 +100,7 @@ export function lakeSurface(lake: Lake, onBegin: (table: TargetTable) => Promise
     renameColumns: (request) => write(sourceOf(request.table), [], () => inner.renameColumns(request)),
 
     retireTable: (table) => write(sourceOf(table), retiredParts(table), () => inner.retireTable(table)),
-    moveTable: (request) =>
-      write(sourceOf(request.to), retiredParts(request.from), () => inner.moveTable(request)),
+    moveTable: (request) => write(sourceOf(request.to), retiredParts(request.from), () => inner.moveTable(request)),
   };
 
   /** A change of a type takes all rows, of which a page's own windows have only some. */

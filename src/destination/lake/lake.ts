@@ -107,9 +107,11 @@ export class Lake {
     return this.#ledgers.size > 0;
   }
 
-  /** Whether a table of that name is in the lake. */
-  has(relation: { readonly schema: string; readonly name: string }): boolean {
-    return this.#relations().has(relationName(relation));
+  /** @throws SluiceError DESTINATION_OCCUPIED when there is a table at that place which is not Sluice's */
+  async refuseOccupied(place: { readonly schema: string; readonly name: string }): Promise<void> {
+    const session = await this.opened();
+    if (this.#relations().has(relationName(place))) return;
+    await this.#format.refuseOccupied(session, `${folderName(place.schema)}/${folderName(place.name)}`);
   }
 
   release(): void {

@@ -29,11 +29,11 @@ export function checkNamedColumns({ tables }: Subject): Finding[] {
 }
 
 /** Types that the destination does not have keep their text, as Postgres writes it. */
-export function checkTextColumns({ tables }: Subject): Finding[] {
+export function checkTextColumns({ tables, dialect }: Subject): Finding[] {
   return tables.flatMap((table): Finding[] => {
     const asText = selected(table).filter((column) => {
       const override = Object.hasOwn(table.config.types, column.name) ? table.config.types[column.name] : undefined;
-      return logicalTypeOf(column, override).fallback;
+      return logicalTypeOf(column, override, dialect).fallback;
     });
     if (asText.length === 0) return [];
     return [

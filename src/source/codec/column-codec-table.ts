@@ -9,7 +9,7 @@ import type { ColumnCodec } from './column-codec.js';
 import { DateCodec, TimeCodec, TimestampCodec, TimeTzCodec } from './date-time.js';
 import { decimalCodec } from './decimal.js';
 import { Float32Codec, Float64Codec } from './float.js';
-import { Int16Codec, Int32Codec, Int64Codec, UInt32Codec } from './integer.js';
+import { Int16Codec, Int32Codec, Int64Codec, UInt32Codec, WideOidCodec } from './integer.js';
 import { IntervalCodec } from './interval.js';
 import { ListCodec } from './list.js';
 import { DecimalOverrideCodec, DoubleOverrideCodec } from './override.js';
@@ -43,13 +43,18 @@ export function columnCodec(column: DecodedColumn, rowLimit: number): ColumnCode
     : textCodec(logical, isNumberType(source.baseOid), column.name, rowLimit);
 }
 
+const FOUR_DIGITS_REASON = 'infinite, or not of the years 1 to 9999 that every reader of a lake can hold';
+
 /** Why a value of that type could not be kept, for `_sluice.rejected_values`. */
 export function rejectionReason(logical: LogicalType): string {
   switch (logical.kind) {
     case 'decimal':
       return `does not fit DECIMAL(${logical.precision},${logical.scale}) exactly`;
+    case 'date':
+      return FOUR_DIGITS_REASON;
     case 'timestamp':
     case 'timestamptz':
+      if (logical.years !== undefined) return FOUR_DIGITS_REASON;
       return 'later than 294247-01-10 04:00:54.775806, the last timestamp of DuckDB';
     case 'interval':
       return 'an infinite interval';
@@ -71,7 +76,7 @@ function binaryCodec(logical: LogicalType, oid: number, rowLimit: number): Colum
     case 'int32':
       return new Int32Codec(rowLimit);
     case 'int64':
-      return new Int64Codec(rowLimit);
+      return oid === OID.oid ? new WideOidCodec(rowLimit) : new Int64Codec(rowLimit);
     case 'uint32':
       return new UInt32Codec(rowLimit);
     case 'float32':
@@ -81,22 +86,21 @@ function binaryCodec(logical: LogicalType, oid: number, rowLimit: number): Colum
     case 'decimal':
       return decimalCodec(logical.precision, logical.scale, rowLimit);
     case 'varchar':
-      return new TextCodec(logical, rowLimit);
     case 'json':
-      return oid === OID.jsonb ? new JsonbCodec(rowLimit) : new TextCodec(logical, rowLimit);
+      return oid === OID.jsonb ? new JsonbCodec(logical, rowLimit) : new TextCodec(logical, rowLimit);
     case 'blob':
       return new BlobCodec(rowLimit);
     case 'uuid':
       return new UuidCodec(rowLimit);
     case 'date':
-      return new DateCodec(rowLimit);
+      return new DateCodec(logical.years, rowLimit);
     case 'time':
       return new TimeCodec(rowLimit);
     case 'timetz':
       return new TimeTzCodec(rowLimit);
     case 'timestamp':
     case 'timestamptz':
-      return new TimestampCodec(logical.kind, rowLimit);
+      return new TimestampCodec(logical.kind, logical.years, rowLimit);
     case 'interval':
       return new IntervalCodec(rowLimit);
     case 'list':

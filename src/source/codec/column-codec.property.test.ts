@@ -183,6 +183,47 @@ describe('binary and text of the same value give the same cell', () => {
     );
   });
 
+  test('date and timestamp of the years 1 to 9999 alone', () => {
+    const first = BigInt(Date.UTC(2001, 0, 1)) * 1000n - 730_485n * DAY;
+    const end = BigInt(Date.UTC(10_000, 0, 1)) * 1000n;
+    const near = fc.bigInt({ min: -(2n ** 33n), max: 2n ** 33n });
+    const anywhere = fc.bigInt({ min: -210_866_803_200_000_000n, max: 400_000_000_000_000_000n });
+    const sample = fc.oneof(
+      fc.constantFrom(first, first - 1n, end, end - 1n),
+      near.map((offset) => first + offset),
+      near.map((offset) => end + offset),
+      anywhere,
+    );
+    fc.assert(
+      fc.property(sample, (micros) => {
+        const fits = micros >= first && micros < end;
+        const binary = new Wire().int64(micros - 946_684_800_000_000n).build();
+        const cell = fits ? littleEndian(micros, 8) : null;
+        const timestamp: LogicalType = { kind: 'timestamp', years: 'four_digits' };
+        expect(cells(observedType('timestamp'), timestamp, binary, isoTimestamp(micros))).toEqual([cell, cell]);
+
+        const days = (micros - (((micros % DAY) + DAY) % DAY)) / DAY;
+        const [day = '', time = ''] = isoTimestamp(days * DAY).split(' 00:00:00');
+        const dayCell = fits ? littleEndian(days, 4) : null;
+        const date: LogicalType = { kind: 'date', years: 'four_digits' };
+        const dayBinary = new Wire().int32(Number(days) - 10_957).build();
+        expect(cells(observedType('date'), date, dayBinary, `${day}${time}`)).toEqual([dayCell, dayCell]);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test('oid as bigint', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 0xffffffff }), (value) => {
+        const bytes = Buffer.alloc(4);
+        bytes.writeUInt32BE(value);
+        const cell = littleEndian(BigInt(value), 8);
+        expect(cells(observedType('oid'), { kind: 'int64' }, bytes, String(value))).toEqual([cell, cell]);
+      }),
+    );
+  });
+
   test('uuid and bytea', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 16, maxLength: 16 }), (bytes) => {

@@ -91,6 +91,29 @@ export class UInt32Codec extends ColumnCodec {
   }
 }
 
+/** oid where the destination has no unsigned numbers. */
+export class WideOidCodec extends ColumnCodec {
+  readonly builder: WordBuilder;
+
+  constructor(rowLimit: number) {
+    super('oid');
+    this.builder = new WordBuilder({ kind: 'int64' }, 2, rowLimit);
+  }
+
+  override putBinary(bytes: Uint8Array, start: number, length: number): boolean {
+    if (length !== 4) throw this.malformed(length);
+    this.builder.appendPair(readInt32(bytes, start), 0);
+    return true;
+  }
+
+  override putText(bytes: Uint8Array, start: number, length: number): boolean {
+    const value = parseSafeInteger(bytes, start, length);
+    if (!(value >= 0 && value <= 0xffffffff)) throw this.malformed(length);
+    this.builder.appendPair(value | 0, 0);
+    return true;
+  }
+}
+
 export class Int64Codec extends ColumnCodec {
   readonly builder: WordBuilder;
   private readonly wide = new WideNumber();

@@ -28,9 +28,9 @@ export class TextCodec extends ColumnCodec {
 export class JsonbCodec extends ColumnCodec {
   readonly builder: HeapBuilder;
 
-  constructor(rowLimit: number) {
+  constructor(type: LogicalType, rowLimit: number) {
     super('jsonb');
-    this.builder = new HeapBuilder({ kind: 'json' }, rowLimit);
+    this.builder = new HeapBuilder(type, rowLimit);
   }
 
   override putBinary(bytes: Uint8Array, start: number, length: number): boolean {
