@@ -184,8 +184,6 @@ export const ERROR_CODES = {
   DELTA_CONTENDED: { exit: 75, retry: SOON },
 
   // --- the store of a lake: a bucket or a folder
-  /** The store did not answer: network, time-out, or it keeps answering that it is out of order or overloaded (5xx). */
-  STORE_UNREACHABLE: { exit: 69, retry: SOON },
   /** The store's certificate could not be verified. For a CA of your own set `ca_file`. */
   STORE_TLS_UNVERIFIED: { exit: 69, retry: LATER },
   /** The store refuses the request; the message names the permission that is needed. `sluice doctor` prints a policy. */
@@ -198,8 +196,6 @@ export const ERROR_CODES = {
   STORE_CREDENTIALS: { exit: 69, retry: SOON },
   /** This machine's clock is too far from the store's for signed requests. Set it by NTP. */
   STORE_CLOCK_SKEW: { exit: 69, retry: LATER },
-  /** An object that must be there is not: somebody removed it. */
-  STORE_OBJECT_MISSING: { exit: 1, retry: SOON },
   /** An object was replaced or cut while it was read, or is shorter than it was written. */
   STORE_OBJECT_CHANGED: { exit: 1, retry: SOON },
   /** Other writers of the same object kept coming first; nothing was written. */

@@ -17,17 +17,17 @@ export async function readLedgers(
 ): Promise<Map<string, StoredLedger>> {
   const byKey = new Map([...known.values()].map((stored) => [ledgerKey(stored.ledger.source), stored]));
   const found = new Map<string, StoredLedger>();
-  for await (const { key, etag } of store.list(LEDGER_PREFIX)) {
-    const before = byKey.get(key);
-    const stored = before?.etag === etag ? before : await readLedger(store, key);
+  for await (const { key } of store.list(LEDGER_PREFIX)) {
+    const before = byKey.get(key) ?? null;
+    const object = before === null ? await store.get(key) : await store.getIfChanged(key, before.etag);
+    if (object === null) continue;
+    const stored =
+      object === 'unchanged'
+        ? before
+        : { ledger: decodeLedger(object.body, `${store.place}/${key}`), etag: object.etag };
     if (stored !== null) found.set(stored.ledger.source, stored);
   }
   return found;
-}
-
-async function readLedger(store: ObjectStore, key: string): Promise<StoredLedger | null> {
-  const object = await store.get(key);
-  return object === null ? null : { ledger: decodeLedger(object.body, `${store.place}/${key}`), etag: object.etag };
 }
 
 /**
