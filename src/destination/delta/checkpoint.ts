@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -92,9 +92,10 @@ export async function writeCheckpoint(
     };
     await pipeline(Readable.from(counted()), createWriteStream(lines), signal === undefined ? {} : { signal });
     await tools.connection.run(copySql(lines, parquet));
-    const sent = await store.upload(parquet, logPrefix(table) + classicCheckpointName(snapshot.version), signal);
-    await writeHint(store, table, snapshot, { actions, sizeBytes: sent.sizeBytes }, signal);
-    return { version: snapshot.version, actions, sizeBytes: sent.sizeBytes };
+    const { size: sizeBytes } = await stat(parquet);
+    await store.upload(parquet, logPrefix(table) + classicCheckpointName(snapshot.version), signal);
+    await writeHint(store, table, snapshot, { actions, sizeBytes }, signal);
+    return { version: snapshot.version, actions, sizeBytes };
   } finally {
     await rm(lines, { force: true });
     await rm(parquet, { force: true });
