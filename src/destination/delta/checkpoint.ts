@@ -11,7 +11,7 @@ import { actionLine } from './action-json.js';
 import type { CheckpointTools } from './checkpoint-reader.js';
 import { classicCheckpointName, LAST_CHECKPOINT_NAME, logPrefix } from './log-path.js';
 import type { DeltaSnapshot } from './snapshot.js';
-import { booleanProperty, checkpointInterval, removedFileRetentionMs } from './table-property.js';
+import { checkpointInterval, removedFileRetentionMs } from './table-property.js';
 
 /**
  * Checkpoints of Sluice's own: classic ones, which every reader knows and every table may have, in the form of V1
@@ -105,16 +105,14 @@ export async function writeCheckpoint(
 /** All that a reader needs to know of the table at that version. */
 export function* checkpointActions(snapshot: DeltaSnapshot, now: Date): Generator<Action> {
   const { configuration } = snapshot.metadata;
-  const withStats = booleanProperty(configuration, 'delta.checkpoint.writeStatsAsJson', true);
   const oldest = now.getTime() - removedFileRetentionMs(configuration);
   yield { protocol: snapshot.protocol };
   yield { metaData: snapshot.metadata };
   for (const txn of snapshot.transactions.values()) yield { txn };
   for (const domainMetadata of snapshot.domains.values()) yield { domainMetadata };
-  // A checkpoint is no change of data: a reader that streams the log must not take its files for new ones.
-  for (const add of snapshot.files.values()) {
-    yield { add: { ...add, dataChange: false, ...(withStats ? {} : { stats: null }) } };
-  }
+  // A checkpoint is no change of data: a reader that streams the log must not take its files for new ones. The statistics
+  // stay as JSON even where `delta.checkpoint.writeStatsAsJson` is off: a deletion vector needs its file's number of rows.
+  for (const add of snapshot.files.values()) yield { add: { ...add, dataChange: false } };
   for (const remove of snapshot.tombstones.values()) {
     // Without a time it counts as removed long ago, as the protocol's own writer has it.
     if ((remove.deletionTimestamp ?? 0) > oldest) yield { remove: { ...remove, dataChange: false } };
