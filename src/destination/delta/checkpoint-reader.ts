@@ -6,9 +6,9 @@ import { causeText, SluiceError } from '../../error/sluice-error.js';
 import { identifier, literal } from '../duckdb/sql-text.js';
 import type { ObjectInfo, ObjectStore } from '../lake/object-store.js';
 import type { Action } from './action.js';
-import { parseAction, parseLine, readAction, readSidecar } from './action-json.js';
 import type { CheckpointFiles } from './log-listing.js';
 import { logPrefix, sidecarName } from './log-path.js';
+import { parseAction, parseLine, readAction, readSidecar } from './parse-action.js';
 
 /** What reads and writes Parquet here, and where files may lie meanwhile. */
 export interface CheckpointTools {

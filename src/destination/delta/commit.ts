@@ -64,7 +64,8 @@ const MAX_LOST = 3;
 
 /**
  * Commits to a Delta table, exactly once: writes the next version where there is none yet. A refusal or a lost answer is
- * cleared up by reading what is stored.
+ * cleared up by reading what is stored. A transaction that the snapshot holds already is taken for this commit, so its
+ * numbers must be given out by one hand (the ledger, which is swapped by its etag).
  * @param table the key of its folder
  * @throws SluiceError DELTA_FENCED: our application has gone on without us; DELTA_FOREIGN_WRITE: `decide` said stop;
  *   DELTA_CONTENDED after too many tries; STORE_UNREACHABLE: whether it took effect is not known, so ask again with the same

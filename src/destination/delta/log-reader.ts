@@ -1,9 +1,9 @@
 import { SluiceError } from '../../error/sluice-error.js';
 import type { ObjectStore } from '../lake/object-store.js';
-import { parseAction } from './action-json.js';
 import { type CheckpointTools, readCheckpoint } from './checkpoint-reader.js';
 import { type ListedFile, listLog, newestCheckpoint } from './log-listing.js';
 import { commitName, LAST_CHECKPOINT_NAME, logPrefix, versionName } from './log-path.js';
+import { parseAction } from './parse-action.js';
 import { applyCommits, type Commit, type DeltaSnapshot, Replay } from './snapshot.js';
 
 /** Commits that are fetched at once: small objects, where the way there takes longer than the bytes. */

@@ -85,7 +85,7 @@ export function compare(a: Comparable, b: Comparable): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** The end of a text's bound: `\ud800`-`\udfff` stand for code points above all others, so units do not order as bytes do. */
+/** UTF-16's surrogates stand for the code points above all others, so its units do not order as UTF-8's bytes do. */
 function compareText(a: string, b: string): number {
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length; i += 1) {
@@ -119,7 +119,7 @@ function floatJson(text: string, side: 'min' | 'max'): string | null {
 /** A text's beginning: at or below it as a min, at or above it as a max. */
 function stringJson(text: string, side: 'min' | 'max'): string | null {
   // A prefix in whole characters: no surrogate loses its other half.
-  const head = [...text.slice(0, 4 * PREFIX_CHARACTERS)];
+  const head = [...text.slice(0, 4 * PREFIX_CHARACTERS + 1)].slice(0, 2 * PREFIX_CHARACTERS);
   if (head.length <= PREFIX_CHARACTERS) return JSON.stringify(text);
   if (side === 'min') return JSON.stringify(head.slice(0, PREFIX_CHARACTERS).join(''));
   // The character behind the cut must be below the one that is put in its place, or the cut moves on.
