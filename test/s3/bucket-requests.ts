@@ -1,5 +1,5 @@
 import { type Answer, type Call, header, receiveText, wholeNumber } from './call.js';
-import type { Faults } from './fault.js';
+import { errorOf, type Faults } from './fault.js';
 import { listPage } from './listing.js';
 import { S3Error } from './s3-error.js';
 import { uriEncode } from './signature.js';
@@ -74,9 +74,9 @@ export async function deleteObjects(call: Call, faults: Faults): Promise<Answer>
   const quiet = textOf(xml, 'Quiet') === 'true';
   const answers = keys.map((key) => {
     if (key === null) throw new S3Error('MalformedXML');
-    const effect = faults.strike({ method: 'DELETE', key, operation: 'DeleteObject' });
-    if (effect !== null && typeof effect === 'object' && 'answer' in effect) {
-      const { code, message } = new S3Error(effect.answer);
+    const fault = errorOf(faults.strike({ method: 'DELETE', key, operation: 'DeleteObject' }, true));
+    if (fault !== null) {
+      const { code, message } = new S3Error(fault);
       return parent('Error', element('Key', key) + element('Code', code) + element('Message', message));
     }
     bucket.delete(key);

@@ -62,14 +62,16 @@ export function multipartUploads(world: World): void {
 
     test('are listed with their parts until they are aborted', async () => {
       const { UploadId } = await begin('left/over', [PART, Buffer.from('x')]);
-      expect(await leftOvers('left/')).toEqual([`left/over ${UploadId}`]);
+      const wholeKeyOnly = world.differs('unfinished uploads are listed for a whole key only');
+      expect(await leftOvers('left/')).toEqual(wholeKeyOnly ? [] : [`left/over ${UploadId}`]);
+      expect(await leftOvers('left/over')).toEqual([`left/over ${UploadId}`]);
       const listed = await world.bucket.client.send(new ListPartsCommand({ ...where('left/over'), UploadId }));
       expect((listed.Parts ?? []).map(({ PartNumber, Size }) => [PartNumber, Size])).toEqual([
         [1, PART.length],
         [2, 1],
       ]);
       await world.bucket.client.send(new AbortMultipartUploadCommand({ ...where('left/over'), UploadId }));
-      expect(await leftOvers('left/')).toEqual([]);
+      expect(await leftOvers('left/over')).toEqual([]);
       expect((await refusal(world.bucket.get('left/over'))).code).toBe('NoSuchKey');
       const late = world.bucket.client.send(
         new UploadPartCommand({ ...where('left/over'), UploadId, PartNumber: 3, Body: 'late' }),
@@ -123,7 +125,10 @@ export function multipartUploads(world: World): void {
         UploadId,
         parts.map(({ PartNumber, ETag }) => ({ PartNumber, ETag })),
       );
-      expect(await refusal(bare)).toEqual({ code: 'InvalidRequest', status: 400 });
+      expect(await refusal(bare)).toEqual({
+        code: world.differs('a part without its checksum is InvalidPart') ? 'InvalidPart' : 'InvalidRequest',
+        status: 400,
+      });
     });
   });
 }

@@ -23,9 +23,13 @@ export interface S3UnderTest {
  * so that the list tells what is true.
  */
 export type Difference =
+  | 'a part without its checksum is InvalidPart'
   | 'a quiet deletion of many names all keys'
+  | 'a wrong checksum is XAmzContentChecksumMismatch'
+  | 'an object below another one is not listed'
   | 'an object cannot lie below another one'
-  | 'an unknown access key is 404 XAdminUserNotFound';
+  | 'an unknown access key is 404 XAdminUserNotFound'
+  | 'unfinished uploads are listed for a whole key only';
 
 /** A client as Sluice makes it: path style, static keys. One attempt, so that a test sees each answer. */
 export function clientOf(server: S3UnderTest, options: S3ClientConfig = {}): S3Client {

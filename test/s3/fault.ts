@@ -54,8 +54,10 @@ export class Faults {
     };
   }
 
-  strike(request: FaultableRequest): FaultEffect | null {
+  /** @param onlyAnswers leaves out faults that break or delay something: one key among others has no connection */
+  strike(request: FaultableRequest, onlyAnswers = false): FaultEffect | null {
     for (const entry of this.#placed) {
+      if (onlyAnswers && errorOf(entry.fault.does) === null) continue;
       if (!entry.fault.on(request)) continue;
       entry.struck += 1;
       if (entry.struck >= (entry.fault.times ?? 1)) this.#placed.delete(entry);
@@ -63,6 +65,11 @@ export class Faults {
     }
     return null;
   }
+}
+
+/** The error that a fault answers with, or null for another kind of fault. */
+export function errorOf(effect: FaultEffect | null): S3ErrorCode | null {
+  return effect !== null && typeof effect === 'object' && 'answer' in effect ? effect.answer : null;
 }
 
 /** Waits for as long as a fault says; the end of the server ends it too. */

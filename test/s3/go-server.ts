@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export interface GoProgram {
   readonly name: string;
   readonly module: string;
-  /** A tag, or `latest`, which stays the one of the first build. */
+  /** A tag, or the name that Go gives to a commit. */
   readonly version: string;
 }
 

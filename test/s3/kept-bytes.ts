@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
-import { type FileHandle, open, unlink } from 'node:fs/promises';
+import { type FileHandle, open, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 
 /** Longer bodies lie in a file, so that tests with gigabytes of data do not hold them in memory. */
 const MEMORY_LIMIT_BYTES = 1 << 20;
@@ -54,11 +55,13 @@ export class KeptBytes {
   /** Nothing refers to it any more: its files go when the last reader has ended. */
   async discard(): Promise<void> {
     this.#discarded = true;
+    // An answer that has this body already begins to read it before the next turn.
+    await turn();
     if (this.#readers === 0) await this.#remove();
   }
 
   async #remove(): Promise<void> {
-    for (const piece of this.#pieces) if (piece.kind === 'file') await unlink(piece.file);
+    for (const piece of this.#pieces) if (piece.kind === 'file') await rm(piece.file, { force: true });
   }
 }
 
@@ -99,7 +102,7 @@ export class BytesKeeper {
     this.#chunks = [];
     if (this.#file === null) return;
     await this.#file.close();
-    await unlink(this.#path());
+    await rm(this.#path(), { force: true });
   }
 
   #path(): string {

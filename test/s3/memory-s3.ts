@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Bucket } from './bucket.js';
 import type { Answer, Call } from './call.js';
-import { type Fault, Faults, holdUp, type PlacedFault } from './fault.js';
+import { errorOf, type Fault, Faults, holdUp, type PlacedFault } from './fault.js';
 import { KeptBytes } from './kept-bytes.js';
 import { receivePayload } from './payload.js';
 import { type Address, findRoute, parseAddress } from './route.js';
@@ -116,6 +116,15 @@ export async function startMemoryS3(options: MemoryS3Options): Promise<MemoryS3>
   };
 }
 
+/** Headers that would change what a request does, and that nothing here sends. */
+const UNKNOWN_HEADERS = [
+  'if-modified-since',
+  'if-unmodified-since',
+  'x-amz-copy-source',
+  'x-amz-server-side-encryption-customer-algorithm',
+  'x-amz-write-offset-bytes',
+];
+
 class MemoryServer {
   readonly requests: (RecordedRequest & { status: number | 'broken' | null })[] = [];
   readonly faults = new Faults();
@@ -159,8 +168,11 @@ class MemoryServer {
     await holdUp(effect, this.#stopping.signal);
     let answer: Answer;
     try {
-      if (effect !== null && typeof effect === 'object' && 'answer' in effect) throw new S3Error(effect.answer);
+      const fault = errorOf(effect);
+      if (fault !== null) throw new S3Error(fault);
       if (route === null) throw new S3Error('NotImplemented');
+      const unknown = UNKNOWN_HEADERS.find((name) => request.headers[name] !== undefined);
+      if (unknown !== undefined) throw new S3Error('NotImplemented', { Header: unknown });
       const call = this.#verified(request, address);
       answer = await route.handle(call, {
         faults: this.faults,

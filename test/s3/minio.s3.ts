@@ -4,7 +4,14 @@ import { startMinio } from './minio.js';
 
 // Its source is large to build, so it is asked for: SLUICE_MINIO=1 npm run test:s3.
 describe.runIf(process.env['SLUICE_MINIO'] === '1')('with SLUICE_MINIO=1', () => {
-  conformance('minio', () =>
-    startMinio({ bucket: 'lake', accessKeyId: 'conformance', secretAccessKey: 'conformance-secret' }),
+  conformance(
+    'minio',
+    () => startMinio({ bucket: 'lake', accessKeyId: 'conformance', secretAccessKey: 'conformance-secret' }),
+    [
+      'a part without its checksum is InvalidPart',
+      'a wrong checksum is XAmzContentChecksumMismatch',
+      'an object below another one is not listed',
+      'unfinished uploads are listed for a whole key only',
+    ],
   );
 });

@@ -2,7 +2,11 @@ import type { S3UnderTest } from './conformance-world.js';
 import { type GoProgram, startGoServer } from './go-server.js';
 import { withBucket } from './versitygw.js';
 
-const PROGRAM: GoProgram = { name: 'minio', module: 'github.com/minio/minio', version: 'latest' };
+const PROGRAM: GoProgram = {
+  name: 'minio',
+  module: 'github.com/minio/minio',
+  version: 'v0.0.0-20260212201848-7aac2a2c5b7c',
+};
 
 /** Starts MinIO over a temporary folder, with one bucket, without its web console. */
 export async function startMinio(options: {

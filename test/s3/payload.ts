@@ -57,7 +57,13 @@ export async function receivePayload(
 
     let trailers: ReadonlyMap<string, string> = new Map();
     if (streaming) {
-      trailers = await receiveChunks(request, promise, take);
+      // Let go of at the end, whole or refused, so that what is left can be drained before the answer.
+      const source = request.iterator({ destroyOnReturn: false });
+      try {
+        trailers = await receiveChunks(source, promise, take);
+      } finally {
+        await source.return?.();
+      }
     } else {
       for await (const chunk of request) await take(asBuffer(chunk));
     }
@@ -135,7 +141,7 @@ function runningChecksum(algorithm: ChecksumAlgorithm): { update(chunk: Buffer):
  * @returns the trailing headers, names in lower case
  */
 async function receiveChunks(
-  request: AsyncIterable<unknown>,
+  source: AsyncIterator<unknown>,
   promise: PayloadPromise,
   take: (chunk: Buffer) => Promise<void>,
 ): Promise<ReadonlyMap<string, string>> {
@@ -143,7 +149,7 @@ async function receiveChunks(
   if (!signed && promise.contentSha256 !== 'STREAMING-UNSIGNED-PAYLOAD-TRAILER') {
     throw new S3Error('NotImplemented', { Header: 'x-amz-content-sha256' });
   }
-  const bytes = new ByteReader(request);
+  const bytes = new ByteReader(source);
   for (;;) {
     const line = await bytes.line();
     const [, hex, signature = null] = /^([0-9a-f]+)(?:;chunk-signature=([0-9a-f]{64}))?$/i.exec(line) ?? [];
@@ -176,8 +182,8 @@ class ByteReader {
   readonly #source: AsyncIterator<unknown>;
   #rest: Buffer = Buffer.alloc(0);
 
-  constructor(source: AsyncIterable<unknown>) {
-    this.#source = source[Symbol.asyncIterator]();
+  constructor(source: AsyncIterator<unknown>) {
+    this.#source = source;
   }
 
   /** Up to the next CRLF, without it; at the end of the body what is left. */

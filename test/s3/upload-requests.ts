@@ -37,16 +37,16 @@ export async function uploadPart(call: Call): Promise<Answer> {
   const number = wholeNumber(call.query.get('partNumber') ?? '', 'partNumber', 1, MAXIMUM_PARTS);
   const payload = await call.receive();
   try {
+    if (upload.checksumAlgorithm !== null && payload.checksum?.algorithm !== upload.checksumAlgorithm) {
+      throw new S3Error('InvalidRequest', {
+        Message: `Checksum Type mismatch occurred, expected checksum Type: ${upload.checksumAlgorithm}`,
+      });
+    }
     // Looked up again: it may have been aborted while the body came in.
     call.bucket().putPart(theUpload(call), number, payload);
   } catch (error) {
     await payload.bytes.discard();
     throw error;
-  }
-  if (upload.checksumAlgorithm !== null && payload.checksum?.algorithm !== upload.checksumAlgorithm) {
-    throw new S3Error('InvalidRequest', {
-      Message: `Checksum Type mismatch occurred, expected checksum Type: ${upload.checksumAlgorithm}`,
-    });
   }
   const { checksum } = payload;
   return {
@@ -111,7 +111,6 @@ export async function listParts(call: Call): Promise<Answer> {
   };
 }
 
-/** @throws S3Error NotImplemented for upload-id-marker: pages begin behind a key here */
 export async function listUploads(call: Call): Promise<Answer> {
   const bucket = call.bucket();
   const encoded = encodedNames(call);
