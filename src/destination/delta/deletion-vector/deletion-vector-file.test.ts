@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { anyPositions } from '../../../../test/delta/vector-positions.js';
 import { SluiceError } from '../../../error/sluice-error.js';
 import type { DeletionVectorDescriptor } from '../action.js';
 import { DeletionVector } from './deletion-vector.js';
 import { readVector, readVectorFile, vectorRange, writeVectorFile } from './deletion-vector-file.js';
 import { storedDescriptor } from './descriptor.js';
-import { anyPositions } from './vector-arbitrary.js';
 
 const UUID = '61d16c75-6994-46b7-a15b-8b538852e50e';
 

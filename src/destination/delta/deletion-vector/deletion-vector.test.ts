@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { anyPositions } from '../../../../test/delta/vector-positions.js';
 import { DeletionVector } from './deletion-vector.js';
 import { parseVector, serializeVector } from './roaring-bitmap-array.js';
-import { anyPositions } from './vector-arbitrary.js';
 
 function vectorOf(positions: Iterable<number>): DeletionVector {
   return DeletionVector.of(Uint32Array.from(positions));

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { anyPositions } from '../../../../test/delta/vector-positions.js';
 import type { DeletionVectorDescriptor } from '../action.js';
 import { DeletionVector } from './deletion-vector.js';
 import { inlineDescriptor, locateVector, readInlineVector, storedDescriptor, vectorId } from './descriptor.js';
-import { anyPositions } from './vector-arbitrary.js';
 
 const BASE = { offset: 4, sizeInBytes: 40, cardinality: 6 } as const;
 

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { anyPositions } from '../../../../test/delta/vector-positions.js';
 import { SluiceError } from '../../../error/sluice-error.js';
 import { DeletionVector } from './deletion-vector.js';
 import { parseVector, serializeVector } from './roaring-bitmap-array.js';
-import { anyPositions } from './vector-arbitrary.js';
 
 // The rows of the files in testdata/ of RoaringFormatSpec, as its README tells them; the sums are those of the files.
 const SPEC_ROWS = [
