@@ -6,7 +6,12 @@ import { stringify } from 'yaml';
 import { realClock } from '../src/cli/real-clock.js';
 import { loadConfig } from '../src/config/load.js';
 import { formatProblems } from '../src/config/problem.js';
+import { readLake } from '../src/destination/lake/lake-reader.js';
+import type { LakeThreadSettings } from '../src/destination/lake/lake-writer.js';
+import { openLake } from '../src/destination/lake/open-lake.js';
+import { systemDeps } from '../src/destination/lake/store/system-deps.js';
 import { createEngine } from '../src/executor/create-engine.js';
+import { lakeThreadSettings } from '../src/executor/destinations.js';
 import type { Clock, Engine, EngineEvent, SyncReport, SyncRequest } from '../src/executor/engine.js';
 import type { Plan } from '../src/planner/change.js';
 import type { TestPostgres } from './postgres/server.js';
@@ -43,6 +48,23 @@ export interface FixtureOptions {
 export type Cells = readonly (string | null)[];
 
 export const SOURCE = 'shop';
+
+/**
+ * Where suites write that do not say where: SLUICE_TEST_DESTINATION=delta-dv or delta-cow runs them on a lake in a folder
+ * instead of a DuckDB file.
+ */
+const EVERYDAY_DESTINATION = ((): Readonly<Record<string, unknown>> => {
+  const wanted = process.env['SLUICE_TEST_DESTINATION'] ?? 'duckdb';
+  switch (wanted) {
+    case 'duckdb':
+      return { type: 'duckdb', path: 'warehouse.duckdb' };
+    case 'delta-dv':
+    case 'delta-cow':
+      return { type: 'local', path: 'lake', format: 'delta', deletes: wanted.slice('delta-'.length) };
+    default:
+      throw new Error(`SLUICE_TEST_DESTINATION=${wanted}: duckdb, delta-dv or delta-cow`);
+  }
+})();
 const PASSWORD_VARIABLE = 'FIXTURE_PASSWORD';
 const never = new AbortController().signal;
 
@@ -103,7 +125,7 @@ export class EngineFixture {
           ...connection,
         },
       },
-      destinations: { warehouse: { type: 'duckdb', path: 'warehouse.duckdb', ...destination } },
+      destinations: { warehouse: { ...EVERYDAY_DESTINATION, ...destination } },
       sources: {
         [SOURCE]: {
           connection: 'db',
@@ -187,9 +209,17 @@ export class EngineFixture {
     return this.#options.postgres.query<Row>(sql, params ?? [], this.#options.database);
   }
 
-  /** Opens the DuckDB file for reading; must not overlap a sync of this process. */
-  read<T>(work: (duckdb: DuckReader) => Promise<T>): Promise<T> {
-    return readDuckDb(this.duckdbFile, work);
+  /** Opens the destination for reading: a DuckDB file, or views of a lake; must not overlap a sync of this process. */
+  async read<T>(work: (duckdb: DuckReader) => Promise<T>): Promise<T> {
+    const engine = await this.engine();
+    const [destination] = Object.values(engine.config.destinations);
+    if (destination === undefined || destination.type === 'duckdb') return readDuckDb(this.duckdbFile, work);
+    const settings = await lakeThreadSettings(destination, {
+      env: this.environment,
+      homeDir: this.folder,
+      readFile: (file) => readFile(file, 'utf8'),
+    });
+    return readLakeTables(settings, work);
   }
 
   /** The slot's confirmed position and the one that the destination holds (null before the first load). */
@@ -261,6 +291,27 @@ export function describeFailures(report: SyncReport): string {
         .map((table) => `${table.address} (${table.kind}): ${JSON.stringify(table.error)}`),
     ])
     .join('\n');
+}
+
+/** Opens a lake for the time of `work`, as if its tables were those of a DuckDB file. */
+export async function readLakeTables<T>(
+  settings: LakeThreadSettings,
+  work: (duckdb: DuckReader) => Promise<T>,
+): Promise<T> {
+  const lake = await openLake({ ...settings, workFolder: `${settings.workFolder}-reader` }, systemDeps('sluice test'));
+  const { memoryLimitMb, threads } = settings.session;
+  const session = await readLake({ memoryLimitMb, threads, workFolder: `${settings.workFolder}-reader` }, lake, null);
+  try {
+    return await work({
+      async rows(sql) {
+        const reader = await session.connection.runAndReadAll(`SELECT COLUMNS(*)::VARCHAR FROM (${sql})`);
+        return reader.getRowsJson().map((row) => row.map((cell) => (cell === null ? null : String(cell))));
+      },
+    });
+  } finally {
+    session.close();
+    await lake.store.close();
+  }
 }
 
 /** An LSN as a number, as `_cdc_lsn` columns hold it. */

@@ -320,7 +320,7 @@ export function createEngine(deps: EngineDeps): Engine {
     query: async (destination, sql) => {
       // The only one that needs DuckDB in this thread; the others leave it to the writer's.
       const { queryDestination } = await import('./query.js');
-      return queryDestination(config, destination, sql);
+      return queryDestination(config, secrets, destination, sql);
     },
 
     guard: ({ everyMs }, signal) => guard.watch(everyMs, signal),

@@ -1,10 +1,9 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import type { Config, DestinationConfig, LakeSettings } from '../config/config.js';
+import type { Config, DestinationConfig } from '../config/config.js';
 import type { SecretDeps } from '../config/secret.js';
 import { openDuckDbWriter } from '../destination/duckdb/duckdb-writer.js';
 import { type LakeThreadSettings, openLakeWriter } from '../destination/lake/lake-writer.js';
-import type { StoreSettings } from '../destination/lake/store/open-store.js';
 import { resolveS3Settings } from '../destination/lake/store/resolve-s3.js';
 import type { DestinationWriter } from '../destination/writer.js';
 import { SluiceError } from '../error/sluice-error.js';
@@ -115,37 +114,25 @@ async function openWriter(
   secrets: SecretDeps,
   onWait: (what: string) => void,
 ): Promise<DestinationWriter> {
-  switch (settings.type) {
-    case 'duckdb':
-      return openDuckDbWriter(
-        {
-          path: settings.path,
-          memoryLimitMb: settings.memoryLimitMb,
-          threads: settings.threads ?? defaultThreads(settings.memoryLimitMb),
-          busyWaitMs: BUSY_WAIT_MS,
-        },
-        onWait,
-      );
-    case 's3':
-      return openLakeWriter(
-        lakeSettings(settings, { type: 's3', s3: await resolveS3Settings(settings, secrets) }),
-        onWait,
-      );
-    case 'local':
-      return openLakeWriter(lakeSettings(settings, { type: 'local', path: settings.path }), onWait);
-  }
+  if (settings.type !== 'duckdb') return openLakeWriter(await lakeThreadSettings(settings, secrets), onWait);
+  const { path, memoryLimitMb } = settings;
+  const threads = settings.threads ?? defaultThreads(memoryLimitMb);
+  return openDuckDbWriter({ path, memoryLimitMb, threads, busyWaitMs: BUSY_WAIT_MS }, onWait);
 }
 
-function lakeSettings(settings: LakeSettings, store: StoreSettings): LakeThreadSettings {
+/** What the thread of a lake has to know, secrets too. @throws SluiceError SECRET_MISSING */
+export async function lakeThreadSettings(
+  settings: Exclude<DestinationConfig, { type: 'duckdb' }>,
+  secrets: SecretDeps,
+): Promise<LakeThreadSettings> {
   const { memoryLimitMb, workPath } = settings;
+  const threads = settings.threads ?? defaultThreads(memoryLimitMb);
   return {
-    store,
-    session: {
-      path: join(workPath, 'work.duckdb'),
-      memoryLimitMb,
-      threads: settings.threads ?? defaultThreads(memoryLimitMb),
-      busyWaitMs: BUSY_WAIT_MS,
-    },
+    store:
+      settings.type === 's3'
+        ? { type: 's3', s3: await resolveS3Settings(settings, secrets) }
+        : { type: 'local', path: settings.path },
+    session: { path: join(workPath, 'work.duckdb'), memoryLimitMb, threads, busyWaitMs: BUSY_WAIT_MS },
     workFolder: workPath,
     cacheMb: settings.cacheMb,
     targetFileMb: settings.targetFileMb,

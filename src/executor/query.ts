@@ -1,22 +1,61 @@
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import type { Config, DestinationConfig } from '../config/config.js';
+import type { SecretDeps } from '../config/secret.js';
+import { readLake } from '../destination/lake/lake-reader.js';
+import type { LakeThreadSettings } from '../destination/lake/lake-writer.js';
+import { openLake } from '../destination/lake/open-lake.js';
+import { systemDeps } from '../destination/lake/store/system-deps.js';
 import { causeText, SluiceError } from '../error/sluice-error.js';
+import { lakeThreadSettings } from './destinations.js';
 import type { QueryResult } from './engine.js';
 
-/** Runs SQL on a destination's file, opened for reading only. @throws SluiceError ADDRESS_UNKNOWN, DESTINATION_FAILED, DESTINATION_BUSY */
-export async function queryDestination(config: Config, name: string | null, sql: string): Promise<QueryResult> {
+/**
+ * Runs SQL on a destination, for reading only: on a DuckDB file, or on views of a lake's tables.
+ * @throws SluiceError ADDRESS_UNKNOWN, DESTINATION_FAILED, DESTINATION_BUSY, and what a lake's store throws
+ */
+export async function queryDestination(
+  config: Config,
+  secrets: SecretDeps,
+  name: string | null,
+  sql: string,
+): Promise<QueryResult> {
   const destination = chosen(config, name);
-  if (destination.type !== 'duckdb') {
-    throw new SluiceError({
-      code: 'NOT_SUPPORTED_YET',
-      message: `query reads DuckDB destinations; "${destination.name}" is of type ${destination.type}`,
-    });
-  }
-  const instance = await openReadOnly(destination.path);
+  return destination.type === 'duckdb'
+    ? queryFile(destination.path, sql)
+    : queryLake(await lakeThreadSettings(destination, secrets), sql);
+}
+
+async function queryFile(path: string, sql: string): Promise<QueryResult> {
+  const instance = await openReadOnly(path);
   let connection: DuckDBConnection | null = null;
   try {
     connection = await instance.connect();
     await connection.run("SET TimeZone = 'UTC'");
+    return await answer(connection, sql);
+  } finally {
+    // The file stays locked for as long as one of its connections is open.
+    connection?.closeSync();
+    instance.closeSync();
+  }
+}
+
+async function queryLake(settings: LakeThreadSettings, sql: string): Promise<QueryResult> {
+  const lake = await openLake(settings, systemDeps('sluice query'));
+  const { memoryLimitMb, threads } = settings.session;
+  try {
+    const session = await readLake({ memoryLimitMb, threads, workFolder: settings.workFolder }, lake, sql);
+    try {
+      return await answer(session.connection, sql);
+    } finally {
+      session.close();
+    }
+  } finally {
+    await lake.store.close();
+  }
+}
+
+async function answer(connection: DuckDBConnection, sql: string): Promise<QueryResult> {
+  try {
     const reader = await connection.runAndReadAll(sql);
     const types = reader.columnTypes();
     return {
@@ -25,10 +64,6 @@ export async function queryDestination(config: Config, name: string | null, sql:
     };
   } catch (error) {
     throw new SluiceError({ code: 'DESTINATION_FAILED', message: causeText(error), cause: error });
-  } finally {
-    // The file stays locked for as long as one of its connections is open.
-    connection?.closeSync();
-    instance.closeSync();
   }
 }
 

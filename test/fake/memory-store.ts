@@ -79,7 +79,7 @@ export class MemoryStore implements ObjectStore {
   }
 
   async upload(file: string, key: string): Promise<number> {
-    return this.set(key, await readFile(file));
+    return this.set(key, await readFile(file)).sizeBytes;
   }
 
   async delete(keys: readonly string[]): Promise<void> {

@@ -2,8 +2,16 @@ import { randomUUID } from 'node:crypto';
 import { SluiceError } from '../../error/sluice-error.js';
 import type { DuckDbSession } from '../duckdb/session.js';
 import { identifier } from '../duckdb/sql-text.js';
+import { shortTypeName } from '../duckdb/target-ddl.js';
 import type { LakeColumn, PendingCommit } from '../lake/ledger.js';
-import type { KnownTable, PulledRows, PullRequest, TableChange, TableFormat } from '../lake/table-format.js';
+import type {
+  KnownTable,
+  PulledRows,
+  PullRequest,
+  TableChange,
+  TableFormat,
+  ViewRequest,
+} from '../lake/table-format.js';
 import { sameColumns } from '../lake/window.js';
 import type { Action, AddAction, MetadataAction } from './action.js';
 import { deleteByRewriting, deleteByVectors, removeOf, type TouchedFile } from './change-actions.js';
@@ -18,7 +26,7 @@ import { LOG_FOLDER, logPrefix } from './log-path.js';
 import { openTable, readCommitsBehind } from './log-reader.js';
 import { deletedRowsTable, vectorsOf } from './positions.js';
 import { assertWritable, requiredProtocol, upgradedProtocol } from './protocol.js';
-import { pullRows } from './pull-rows.js';
+import { pullRows, type ReadableFile, viewRows } from './pull-rows.js';
 import { type RowsCommit, rebaseOver } from './rebase.js';
 import { deltaField, duckdbType, parseSchema, schemaString } from './schema.js';
 import { applyCommits, type DeltaSnapshot, fileKey } from './snapshot.js';
@@ -53,18 +61,36 @@ export class DeltaFormat implements TableFormat {
     if (snapshot === null) throw missing(table.folder);
     const pruning: FilePruning = { columns: request.columns, choose };
     const adds = await prunedFiles(session, [...snapshot.files.values()], pruning);
-    const vectors = new Map<number, DeletionVector>();
-    for (const [index, add] of adds.entries()) {
-      const vector = await this.#vectors.read(table.folder, add);
-      if (vector.cardinality > 0) vectors.set(index, vector);
-    }
-    const deleted = vectors.size === 0 ? null : `${into}_gone`;
-    if (deleted !== null) await deletedRowsTable(session, deleted, vectors);
-    const paths = await this.#tools.cache.files(adds.map((add) => dataFileKey(table.folder, add)));
-    const files = paths.map((path, index) => ({ index, path }));
+    const { files, deleted } = await this.#readable(session, table.folder, adds, `${into}_gone`);
     const rows = await pullRows(session, request, files, deleted);
     if (deleted !== null) await session.run(`DROP TABLE ${deleted}`);
     return { into, rows, files: adds.map(fileKey) };
+  }
+
+  async view(session: DuckDbSession, { table, columns, place }: ViewRequest): Promise<void> {
+    const snapshot = await this.#current(session, table, true);
+    if (snapshot === null) throw missing(table.folder);
+    const gone = identifier(`gone ${place.schema}.${place.name}`);
+    const adds = [...snapshot.files.values()];
+    const { files, deleted } = await this.#readable(session, table.folder, adds, gone);
+    await viewRows(session, { columns, place }, files, deleted);
+  }
+
+  /** Files as DuckDB reads them, and a temporary table of their deleted rows; null where there are none. */
+  async #readable(
+    session: DuckDbSession,
+    folder: string,
+    adds: readonly AddAction[],
+    gone: string,
+  ): Promise<{ files: ReadableFile[]; deleted: string | null }> {
+    const vectors = new Map<number, DeletionVector>();
+    for (const [index, add] of adds.entries()) {
+      const vector = await this.#vectors.read(folder, add);
+      if (vector.cardinality > 0) vectors.set(index, vector);
+    }
+    if (vectors.size > 0) await deletedRowsTable(session, gone, vectors);
+    const paths = await this.#tools.cache.files(adds.map((add) => dataFileKey(folder, add)));
+    return { files: paths.map((path, index) => ({ index, path })), deleted: vectors.size === 0 ? null : gone };
   }
 
   async prepare(session: DuckDbSession, change: TableChange): Promise<PendingCommit> {
@@ -238,7 +264,7 @@ const DELETION_VECTORS = 'delta.enableDeletionVectors';
 function columnsOf(snapshot: DeltaSnapshot): LakeColumn[] | null {
   const { fields } = parseSchema(snapshot.metadata.schemaString);
   if (fields.some((field) => field.type.kind === 'opaque')) return null;
-  return fields.map((field) => ({ name: field.name, type: duckdbType(field.type) }));
+  return fields.map((field) => ({ name: field.name, type: shortTypeName(duckdbType(field.type)) }));
 }
 
 function omitUndefined({ name, description }: MetadataAction): Partial<MetadataAction> {

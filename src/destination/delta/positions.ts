@@ -11,7 +11,7 @@ const COLUMNS = [
   { name: '__row', type: { kind: 'int64' } },
 ] as const;
 
-/** Makes a temporary table of the deleted rows of files, by their index. */
+/** Makes a table of the deleted rows of files, by their index. @param into temporary where its name says nothing else */
 export async function deletedRowsTable(
   session: DuckDbSession,
   into: string,

@@ -1,5 +1,5 @@
 import type { DuckDbSession } from '../duckdb/session.js';
-import { columnList, identifier, keyEquality, literal } from '../duckdb/sql-text.js';
+import { columnList, identifier, keyEquality, literal, qualified } from '../duckdb/sql-text.js';
 import { columnTypes } from '../duckdb/target-ddl.js';
 import type { LakeColumn } from '../lake/ledger.js';
 import type { PullRequest, RowChoice } from '../lake/table-format.js';
@@ -55,6 +55,34 @@ export async function pullRows(
   }
   const [row] = await session.rows<{ n: string }>(`SELECT count(*) AS n FROM ${into}`);
   return Number(row?.n ?? 0);
+}
+
+/** Makes a view of the live rows of files. `deleted` stays for as long as the view is used. */
+export async function viewRows(
+  session: DuckDbSession,
+  view: { readonly columns: readonly LakeColumn[]; readonly place: { readonly schema: string; readonly name: string } },
+  files: readonly ReadableFile[],
+  deleted: string | null,
+): Promise<void> {
+  const { columns, place } = view;
+  await session.run(`CREATE SCHEMA IF NOT EXISTS ${identifier(place.schema)}`);
+  if (files.length === 0) {
+    const empty = columns.map(({ name, type }) => `NULL::${type} AS ${identifier(name)}`).join(', ');
+    await session.run(`CREATE VIEW ${qualified(place)} AS SELECT ${empty} WHERE false`);
+    return;
+  }
+  const stored = await storedColumns(session, files);
+  const pairs = files.map(({ index, path }) => `(${index}, ${literal(path)})`).join(', ');
+  const names = columnList(
+    columns.map(({ name }) => name),
+    'r',
+  );
+  const rows = `(SELECT __path, __row, ${columnsOf(columns, stored)} FROM ${readFiles(files.map(({ path }) => path))}) r`;
+  const live =
+    deleted === null
+      ? ''
+      : ` JOIN (VALUES ${pairs}) f(__index, __path) ON f.__path = r.__path ANTI JOIN ${deleted} d ON d.__file = f.__index AND d.__row = r.__row`;
+  await session.run(`CREATE VIEW ${qualified(place)} AS SELECT ${names} FROM ${rows}${live}`);
 }
 
 /** The places and a few columns of the chosen rows are known; the others are read of those rows that need them. */

@@ -20,6 +20,8 @@ export interface TableFormat {
    * @throws SluiceError DELTA_FOREIGN_WRITE, LAKE_FENCED
    */
   publish(session: DuckDbSession, pending: PendingCommit): Promise<number | null>;
+  /** Makes a view of a table's rows as they are now, for readers. */
+  view(session: DuckDbSession, request: ViewRequest): Promise<void>;
   /** @throws SluiceError DESTINATION_OCCUPIED when the folder holds a table that is not Sluice's */
   refuseOccupied(session: DuckDbSession, folder: string): Promise<void>;
   /** Forgets what was remembered of the tables. */
@@ -40,6 +42,12 @@ export interface PullRequest {
   readonly columns: readonly LakeColumn[];
   readonly into: string;
   readonly choose: RowChoice;
+}
+
+export interface ViewRequest {
+  readonly table: KnownTable;
+  readonly columns: readonly LakeColumn[];
+  readonly place: { readonly schema: string; readonly name: string };
 }
 
 /** Which rows of a table a piece of work needs. */

@@ -44,9 +44,8 @@ export async function openWindows(
   const open = new Map<string, OpenWindow>();
   for (const [index, request] of requests.entries()) {
     const relation = relations.get(relationName(request));
-    if (relation === undefined) continue;
     let pulled: PulledRows | null = null;
-    if (request.choose !== null) {
+    if (relation !== undefined && request.choose !== null) {
       const { columns } = relation;
       const wanted = { table: relation, columns, into: `pulled_${index}`, choose: request.choose };
       try {
@@ -59,7 +58,8 @@ export async function openWindows(
         await session.run(`INSERT INTO ${qualified(relation)} (${names}) SELECT ${names} FROM ${pulled.into}`);
       }
     }
-    open.set(relationName(request), { request, pulled, ...(await countedBefore(session, request)) });
+    const before = relation === undefined ? NOTHING_COUNTED : await countedBefore(session, request);
+    open.set(relationName(request), { request, pulled, ...before });
   }
   return open;
 }
@@ -89,11 +89,13 @@ export function asTableTrouble(error: unknown, relation: string): unknown {
     : error;
 }
 
+const NOTHING_COUNTED = { countedBefore: 0, rowsBefore: null } as const;
+
 async function countedBefore(
   session: DuckDbSession,
   request: WindowRequest,
 ): Promise<Pick<OpenWindow, 'countedBefore' | 'rowsBefore'>> {
-  if (request.counted === null) return { countedBefore: 0, rowsBefore: null };
+  if (request.counted === null) return NOTHING_COUNTED;
   const [known] = await session.rows<{ rows: string | null }>(
     `SELECT rows FROM _sluice.tables WHERE address = ${literal(request.counted.address)}`,
   );

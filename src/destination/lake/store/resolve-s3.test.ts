@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { S3AccessConfig } from '../../../config/config.js';
+import type { LakeSettings, S3AccessConfig } from '../../../config/config.js';
 import { resolveS3Settings } from './resolve-s3.js';
 
 const access: S3AccessConfig = {
@@ -19,7 +19,18 @@ const access: S3AccessConfig = {
 };
 const secrets = { env: { A: 'id', B: 'key' }, readFile: () => Promise.reject(new Error('none')), homeDir: '/home' };
 const config = (fields: Partial<S3AccessConfig>) =>
-  ({ type: 's3', name: 'l', format: 'delta', bucket: 'b', prefix: 'p', access: { ...access, ...fields } }) as const;
+  ({ ...lake, type: 's3', name: 'l', bucket: 'b', prefix: 'p', access: { ...access, ...fields } }) as const;
+const lake: LakeSettings = {
+  format: 'delta',
+  deletes: 'dv',
+  clusterByKey: false,
+  targetFileMb: 128,
+  maintenance: { everyMs: 1, retentionMs: 1, smallFileMb: 1, deletedRatio: 0.2 },
+  workPath: '/work',
+  cacheMb: 1,
+  memoryLimitMb: 64,
+  threads: null,
+};
 const { keys: _keys, profile: _profile, ...plain } = access;
 
 test.each<{ name: string; fields: Partial<S3AccessConfig>; credentials: unknown }>([
