@@ -78,14 +78,25 @@ export class MemoryStore implements ObjectStore {
     return { kind: 'written' as const, etag };
   }
 
-  async upload(file: string, key: string): Promise<ObjectInfo> {
-    return this.set(key, await readFile(file));
+  async upload(file: string, key: string): Promise<number> {
+    return this.set(key, await readFile(file)).sizeBytes;
   }
 
   async delete(keys: readonly string[]): Promise<void> {
     await turn();
     this.#asked.deletes += 1;
     for (const key of keys) this.objects.delete(key);
+  }
+
+  /** Nothing is left behind in memory. */
+  async abortLeftovers(): Promise<number> {
+    await turn();
+    return 0;
+  }
+
+  async serverTime(): Promise<Date> {
+    await turn();
+    return new Date(this.#now);
   }
 
   async close(): Promise<void> {
