@@ -88,12 +88,15 @@ export class MemoryStore implements ObjectStore {
     for (const key of keys) this.objects.delete(key);
   }
 
+  /** Nothing is left behind in memory. */
   async abortLeftovers(): Promise<number> {
+    await turn();
     return 0;
   }
 
-  async serverTime(): Promise<Date | null> {
-    return null;
+  async serverTime(): Promise<Date> {
+    await turn();
+    return new Date(this.#now);
   }
 
   async close(): Promise<void> {

@@ -164,7 +164,10 @@ async function tryWrite(
     const answer = await store.put(key, commitBody(commit.actions), { kind: 'absent' }, signal);
     return answer.kind === 'written' ? null : 'refused';
   } catch (error) {
-    if (error instanceof SluiceError && error.code === 'STORE_UNREACHABLE') return error;
+    if (!(error instanceof SluiceError)) throw error;
+    if (error.code === 'STORE_UNREACHABLE') return error;
+    // Nothing was written, as others kept coming first: what they wrote is read like any other.
+    if (error.code === 'STORE_CONFLICT') return 'refused';
     throw error;
   }
 }
