@@ -1,18 +1,11 @@
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import type { Config, DestinationConfig } from '../config/config.js';
-import { causeText, SluiceError } from '../error/sluice-error.js';
+import { assertNever, causeText, SluiceError } from '../error/sluice-error.js';
 import type { QueryResult } from './engine.js';
 
 /** Runs SQL on a destination's file, opened for reading only. @throws SluiceError ADDRESS_UNKNOWN, DESTINATION_FAILED, DESTINATION_BUSY */
 export async function queryDestination(config: Config, name: string | null, sql: string): Promise<QueryResult> {
-  const destination = chosen(config, name);
-  if (destination.type !== 'duckdb') {
-    throw new SluiceError({
-      code: 'NOT_SUPPORTED_YET',
-      message: `query reads DuckDB destinations; "${destination.name}" is of type ${destination.type}`,
-    });
-  }
-  const instance = await openReadOnly(destination.path);
+  const instance = await openReadOnly(fileOf(chosen(config, name)));
   let connection: DuckDBConnection | null = null;
   try {
     connection = await instance.connect();
@@ -43,6 +36,29 @@ function chosen(config: Config, name: string | null): DestinationConfig {
       name === null ? `there are several destinations: ${names}` : `no destination "${name}"; there are: ${names}`,
     hint: 'name one with --destination',
   });
+}
+
+/** What query can open. */
+function fileOf(destination: DestinationConfig): string {
+  switch (destination.type) {
+    case 'duckdb':
+      return destination.path;
+    case 's3':
+    case 'local': {
+      const { name, format } = destination;
+      const place = destination.type === 's3' ? `s3://${destination.bucket}/${destination.prefix}` : destination.path;
+      throw new SluiceError({
+        code: 'NOT_SUPPORTED_YET',
+        message: `query reads DuckDB files; "${name}" holds ${format} tables, which any reader of ${format} can open below ${place}`,
+        hint:
+          format === 'delta'
+            ? `in DuckDB: INSTALL delta; SELECT * FROM delta_scan('${place.replace(/[/]$/, '')}/<schema>/<table>')`
+            : 'the documentation has a query that gives the current rows',
+      });
+    }
+    default:
+      return assertNever(destination);
+  }
 }
 
 async function openReadOnly(path: string): Promise<DuckDBInstance> {
