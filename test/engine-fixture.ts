@@ -71,20 +71,38 @@ const never = new AbortController().signal;
 export class EngineFixture {
   readonly folder: string;
   readonly configFile: string;
-  readonly duckdbFile: string;
   readonly stateFile: string;
   readonly events: EngineEvent[] = [];
   readonly #options: FixtureOptions;
   #tables: Readonly<Record<string, TableSettings>>;
   #engine: Engine | null = null;
+  /** Destinations by name, and which of them the source has. */
+  #destinations: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  #destination = 'warehouse';
 
   private constructor(folder: string, options: FixtureOptions) {
     this.folder = folder;
     this.configFile = path.join(folder, 'sources.yaml');
-    this.duckdbFile = path.join(folder, 'warehouse.duckdb');
     this.stateFile = path.join(folder, '.sluice', 'state.json');
     this.#options = options;
     this.#tables = options.tables;
+    this.#destinations = { warehouse: { ...EVERYDAY_DESTINATION, ...options.destination } };
+  }
+
+  /** Of the destination that the source has now. */
+  get duckdbFile(): string {
+    return this.fileOf(this.#destination);
+  }
+
+  fileOf(destination: string): string {
+    return path.join(this.folder, String(this.#destinations[destination]?.['path']));
+  }
+
+  /** Writes the file anew with the source in another destination; all others stay in it. */
+  async moveTo(destination: string, settings?: Readonly<Record<string, unknown>>): Promise<void> {
+    if (settings !== undefined) this.#destinations = { ...this.#destinations, [destination]: settings };
+    this.#destination = destination;
+    await this.configure(this.#tables);
   }
 
   static async create(options: FixtureOptions): Promise<EngineFixture> {
@@ -109,7 +127,7 @@ export class EngineFixture {
 
   /** Writes the file anew; the next use of the engine loads it. */
   async configure(tables: Readonly<Record<string, TableSettings>>): Promise<void> {
-    const { postgres, database, cdc, connection, snapshot, destination, more, moreSources } = this.#options;
+    const { postgres, database, cdc, connection, snapshot, more, moreSources } = this.#options;
     await this.close();
     this.#tables = tables;
     const config = {
@@ -125,11 +143,11 @@ export class EngineFixture {
           ...connection,
         },
       },
-      destinations: { warehouse: { ...EVERYDAY_DESTINATION, ...destination } },
+      destinations: this.#destinations,
       sources: {
         [SOURCE]: {
           connection: 'db',
-          destination: 'warehouse',
+          destination: this.#destination,
           ...(cdc === undefined ? {} : { cdc }),
           ...(snapshot === undefined ? {} : { snapshot }),
           tables,
@@ -212,7 +230,7 @@ export class EngineFixture {
   /** Opens the destination for reading: a DuckDB file, or views of a lake; must not overlap a sync of this process. */
   async read<T>(work: (duckdb: DuckReader) => Promise<T>): Promise<T> {
     const engine = await this.engine();
-    const [destination] = Object.values(engine.config.destinations);
+    const destination = engine.config.destinations[this.#destination];
     if (destination === undefined || destination.type === 'duckdb') return readDuckDb(this.duckdbFile, work);
     const settings = await lakeThreadSettings(destination, {
       env: this.environment,

@@ -23,7 +23,7 @@ import { clearSpill } from './spill-store.js';
 import { checkStream } from './stream-check.js';
 import { SourceStream, type StreamTable } from './stream-source.js';
 import type { TablePlan } from './table-plan.js';
-import { waitUntilSeen } from './visibility-wait.js';
+import { waitUntilNoneIsOlder, waitUntilSeen } from './visibility-wait.js';
 import { flushWal } from './wal-flush.js';
 
 /**
@@ -130,6 +130,11 @@ export class CdcSync {
     const { clock, onEvent } = this.#run.deps;
     const onWait = (what: string): void => onEvent({ kind: 'waiting', address: `${source}:slot`, what });
     await waitForFreeSlot(control, slotName, { clock, onWait }, this.#run.signal);
+    const forgotten = recorded === null || position.restart;
+    if (forgotten && position.start > parseLsn(state.slot.created_lsn)) {
+      const untilMs = clock.monotonicMs() + SNAPSHOT_WAIT_MS;
+      await waitUntilNoneIsOlder(`${source}:slot`, control, { clock, onWait, untilMs }, this.#run.signal);
+    }
     // A crash between the destination's commit and the confirmation leaves the slot behind; catching up repeats nothing.
     if (position.slotConfirmed < position.start) await advanceSlot(control, slotName, position.start, this.#run.signal);
 
@@ -147,7 +152,7 @@ export class CdcSync {
       },
       new ScheduledFeed(slotName, state.publication, control, reader),
       position.start,
-      position.restart ? [] : (recorded?.unseen ?? []),
+      forgotten ? [] : recorded.unseen,
     );
     this.#stream = stream;
     return { stream, tables };

@@ -25,17 +25,27 @@ export interface TableChanges {
   readonly notices: readonly Notice[];
 }
 
-/** A table that the state does not have yet, or has in another place. */
-export function createTable(desired: DesiredTable, old: TableState | null, context: TableContext): TableChanges {
+/**
+ * A table that the state does not have yet, or has in another place.
+ * @param elsewhere that place is another destination
+ */
+export function createTable(
+  desired: DesiredTable,
+  old: TableState | null,
+  context: TableContext,
+  elsewhere = false,
+): TableChanges {
   const reason = context.facts === null || context.facts.loadedGeneration === 0 ? 'first load' : 'the entry is back';
-  const table = loadedTable(desired, old, context, old === null ? reason : 'moved to another place');
+  const moved = elsewhere ? 'moved to another destination' : 'moved to another place';
+  const table = loadedTable(desired, old, context, old === null ? reason : moved);
   return {
     changes: [
       {
         action: 'create_table',
         address: context.address,
         destructive: false,
-        reason: old === null ? 'in the file and not yet in the destination' : 'takes the place of the one above',
+        reason:
+          old === null || elsewhere ? 'in the file and not yet in the destination' : 'takes the place of the one above',
         cost: NO_COST,
         details: { table },
       },

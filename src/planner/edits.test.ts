@@ -503,8 +503,12 @@ const EDITS: readonly Edit[] = [
   {
     name: 'another destination',
     config: editSource((source) => ({ ...source, destination: 'lake' })),
-    changes: ['update_settings shop', ...resyncs(ALL)],
-    destructive: ['update_settings shop', ...resyncs(ALL)],
+    changes: [
+      'update_settings shop',
+      ...ALL.flatMap((key) => [`create_table shop:${key}`, `snapshot_table shop:${key}`]),
+    ],
+    // Nothing is destroyed, but nothing follows what readers may have open either.
+    destructive: ['update_settings shop'],
   },
   {
     name: 'the destination entry has another name',

@@ -27,6 +27,8 @@ export interface IdentityChange {
   /** Empty when all is as it was. */
   readonly settings: Readonly<Record<string, SettingChange>>;
   readonly identity: SourceIdentity;
+  /** The destination is another one, which has to be filled from nothing; the old one is left as it is. */
+  readonly elsewhere: boolean;
   /** Why all tables have to be read again; null when they need not. */
   readonly reload: string | null;
   readonly blocker: Blocker | null;
@@ -66,13 +68,13 @@ export function compareIdentity(source: string, state: SourceState, now: SourceI
   const sameSystem = state.system_identifier !== null && state.system_identifier === identity.system_identifier;
   const otherDatabase = state.database !== null && state.database !== identity.database;
   const reload = elsewhere
-    ? `the destination is another one; what stands in the old one ("${state.destination}") is left there`
+    ? `the destination is another one: every table is loaded into it anew, and what stands in the old one ("${state.destination}") is left there and followed no more`
     : otherDatabase
       ? `the connection reaches database "${identity.database}", it was "${state.database}"`
       : moved && !sameSystem
         ? 'the connection points elsewhere, and the server does not say whether it is the same cluster'
         : null;
-  return { settings, identity, reload, blocker: systemBlocker(source, state, identity, otherDatabase) };
+  return { settings, identity, elsewhere, reload, blocker: systemBlocker(source, state, identity, otherDatabase) };
 }
 
 function systemBlocker(

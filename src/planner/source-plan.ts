@@ -56,6 +56,8 @@ export function planSource(input: SourceInput): SourcePlan {
   const identity = state === null ? null : compareIdentity(source.name, state, now);
   if (identity?.blocker != null) return { ...EMPTY, blockers: [identity.blocker] };
 
+  // What the new destination may hold under our addresses is from another time, or from another's hand.
+  const elsewhere = identity?.elsewhere === true;
   const known = new Map(Object.entries(state?.tables ?? {}));
   const resolution = resolveTables(source, catalog, new Set(known.keys()), scope, dialectOf(destination));
   const generation = (key: string) => nextGeneration(known.get(key) ?? null, input.factsOf(key));
@@ -76,7 +78,7 @@ export function planSource(input: SourceInput): SourcePlan {
     held: {
       stream: input.observed.destinations[source.destination]?.streams.find((s) => s.source === source.name) ?? null,
       history: seen.timelineHistory ?? null,
-      continues: [...continuing].some((key) => isLive(known.get(key), input.factsOf(key))),
+      continues: !elsewhere && [...continuing].some((key) => isLive(known.get(key), input.factsOf(key))),
     },
   });
   const gapsOf = (key: string): readonly Gap[] => {
@@ -96,7 +98,7 @@ export function planSource(input: SourceInput): SourcePlan {
     gaps: gapsOf(key),
   });
 
-  const tables = planTables(known, resolution, catalog, contextOf);
+  const tables = planTables(known, resolution, catalog, contextOf, elsewhere ? (state?.destination ?? null) : null);
   const staying = [...known].filter(
     ([key, table]) => table.enabled && (resolution.tables.has(key) || resolution.held.has(key)),
   );
@@ -129,7 +131,12 @@ export function planSource(input: SourceInput): SourcePlan {
       ...resolution.blockers,
       ...(stream?.publication.blockers ?? []),
       ...(stream?.slot.blockers ?? []),
-      ...occupiedTargets(source, resolution, known, input.observed.destinations[source.destination]),
+      ...occupiedTargets(
+        source,
+        resolution,
+        elsewhere ? new Map() : known,
+        input.observed.destinations[source.destination],
+      ),
     ],
     notices: [
       ...resolution.notices,
@@ -196,6 +203,8 @@ function planTables(
   resolution: Resolution,
   catalog: ObservedSource,
   contextOf: (key: string) => TableContext,
+  /** The destination that is left as it is; null where it stays. */
+  leftAlone: string | null,
 ): { readonly changes: readonly Change[]; readonly removals: readonly Change[]; readonly notices: readonly Notice[] } {
   const changes: Change[] = [];
   const removals: Change[] = [];
@@ -205,7 +214,10 @@ function planTables(
     const desired = resolution.tables.get(key) ?? null;
     const context = contextOf(key);
     if (desired !== null) {
-      const planned = state === null ? createTable(desired, null, context) : diffTable(state, desired, context);
+      const planned =
+        state === null || leftAlone !== null
+          ? createTable(desired, state, context, leftAlone !== null)
+          : diffTable(state, desired, context);
       changes.push(...planned.changes);
       notices.push(...planned.notices);
     } else if (state === null || (resolution.disabled.has(key) && !state.enabled)) {
@@ -217,8 +229,11 @@ function planTables(
       changes.push(disableTable(context.address));
     } else {
       const gone = observedTable(catalog, key) === null;
+      const why = gone ? 'the table is gone from the database' : 'the entry left the file';
       removals.push(
-        removeTable(context.address, state, gone ? 'the table is gone from the database' : 'the entry left the file'),
+        leftAlone === null
+          ? removeTable(context.address, state, why)
+          : forgetTable(context.address, state, `${why}; it stays in destination "${leftAlone}" as it is`),
       );
     }
   }

@@ -244,6 +244,17 @@ export async function currentSnapshot(connection: SourceConnection, signal: Abor
   return required(row).snapshot;
 }
 
+/** The id that the next transaction gets: every one that has written anything by now has a lower one. 32 bits, modulo. */
+export async function nextTransactionId(connection: SourceConnection, signal: AbortSignal): Promise<number> {
+  // An id's age is its distance to the next one; 3 is the first that is no constant. Asking takes no id.
+  const [row] = await connection.query<{ age: number }>(
+    `select pg_catalog.age('3'::pg_catalog.xid) as age`,
+    [],
+    signal,
+  );
+  return (Number(required(row).age) + 3) >>> 0;
+}
+
 function required<Row>(row: Row | undefined): Row {
   if (row !== undefined) return row;
   throw new SluiceError({
