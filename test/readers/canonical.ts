@@ -171,6 +171,7 @@ function postgresMicros(text: string): bigint | null {
 
 /** The items of an array's text; null where it has more than one dimension. Bounds before it are passed over. */
 function arrayItems(text: string): (string | null)[] | null {
+  if (!text.endsWith('}')) throw new TypeError(`not an array of Postgres: ${text}`);
   const body = text.slice(text.indexOf('{') + 1, -1);
   const items: (string | null)[] = [];
   // One item each: quoted with escapes, or plain up to the comma.

@@ -10,8 +10,8 @@ import type { ReaderEnvironment } from './environment.js';
  * | engine | what | as |
  * | --- | --- | --- |
  * | chdb | a null array | an empty array |
- * | chdb | date before 1900 or after 2299 | the nearest that it has |
- * | chdb | timestamp before 1900 or after 2299 | another time |
+ * | chdb | text and bytes, timestamps with and without a zone | one type each; read_tables.py takes them by the job's types |
+ * | chdb | an S3 server of another region than us-east-1 that is not AWS's | refused by the server: start it with that region |
  * | deltalake | to_pyarrow_table() with deletion vectors | refused; QueryBuilder, used here, reads them |
  */
 
