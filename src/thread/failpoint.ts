@@ -15,6 +15,8 @@ export type Failpoint =
   | 'after_load_finish'
   | 'before_compare'
   | 'in_publish'
+  | 'in_lock_write'
+  | 'in_lock_removal'
   | 'before_state_write'
   | 'in_state_write'
   | 'after_state_write';
