@@ -15,7 +15,8 @@ import { planChanges } from '../planner/plan.js';
 import { setupSql } from '../source/setup-sql.js';
 import { raiseGeneration } from '../state/edit.js';
 import { writeBesideGuard } from '../state/halt.js';
-import { openStateLock } from '../state/lock.js';
+import { holderOf, openStateLock } from '../state/lock.js';
+import { ownerTag } from '../state/owner-tag.js';
 import { systemProcesses } from '../state/process-table.js';
 import type { SourceState, StateDocument } from '../state/state.js';
 import { openStateFile } from '../state/state-file.js';
@@ -58,7 +59,7 @@ export function createEngine(deps: EngineDeps): Engine {
     secrets,
     onFailure: (hook, { kind }, error) => onEvent({ kind: 'alert_failed', hook, alert: kind, error: toPlain(error) }),
   });
-  const lagMemory = openLagMemory(config.state.path, lockDeps.newToken);
+  const lagMemory = openLagMemory(config.state.path, () => ownerTag(holderOf(lockDeps)));
   const guard = new LagGuard({
     config,
     clock,

@@ -23,8 +23,8 @@ export interface RememberedLag {
 
 const FORMAT_VERSION = 1;
 
-/** @param newToken a fresh random id for temporary files */
-export function openLagMemory(statePath: string, newToken: () => string): LagMemory {
+/** @param newTag a fresh one for each temporary file (owner-tag.ts) */
+export function openLagMemory(statePath: string, newTag: () => string): LagMemory {
   const path = `${statePath}.lag`;
   let queue: Promise<void> = Promise.resolve();
   const read = async (): Promise<Record<string, RememberedLag>> => {
@@ -39,7 +39,7 @@ export function openLagMemory(statePath: string, newToken: () => string): LagMem
     write: (source, lag) => {
       const written = queue.then(async () => {
         const sources = { ...(await read()), [source]: lag };
-        await replaceFile(path, `${JSON.stringify({ format_version: FORMAT_VERSION, sources })}\n`, newToken());
+        await replaceFile(path, `${JSON.stringify({ format_version: FORMAT_VERSION, sources })}\n`, newTag());
       });
       queue = written.catch(() => undefined);
       return written;

@@ -1,5 +1,7 @@
 import { link, mkdir, open, readFile, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { failpoint } from '../thread/failpoint.js';
+import { ownerTag } from './owner-tag.js';
 import type { ProcessTable } from './process-table.js';
 import { isFileError, writeSynced } from './replace-file.js';
 
@@ -56,6 +58,7 @@ export async function removeLock(
   try {
     const content = await readLock(path);
     if (content.kind === 'held' && content.holder.token === holder.token) await rm(path, { force: true });
+    await failpoint('in_lock_removal');
     return true;
   } finally {
     await rm(removal, { force: true });
@@ -82,11 +85,15 @@ export function isDead(holder: LockHolder, host: string, processes: ProcessTable
   return holder.started !== null && started !== null && holder.started !== started;
 }
 
-/** The file appears with its content or not at all, so nobody reads half a lock. */
-async function createWith(path: string, me: LockHolder): Promise<boolean> {
-  const temporary = `${path}.${me.token}.tmp`;
+/**
+ * Creates a lock file, or a note that looks like one; it appears with its content or not at all, so nobody reads half.
+ * @returns false when there is one already
+ */
+export async function createWith(path: string, me: LockHolder): Promise<boolean> {
+  const temporary = `${path}.${ownerTag(me)}.tmp`;
   await writeSynced(temporary, JSON.stringify(me));
   try {
+    await failpoint('in_lock_write');
     await link(temporary, path);
     return true;
   } catch (error) {

@@ -1,6 +1,6 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import type { LockDeps } from './lock.js';
-import { isDead, type LockHolder, readLock } from './lock-file.js';
+import { createWith, isDead, type LockHolder, readLock } from './lock-file.js';
 import { isFileError } from './replace-file.js';
 
 /**
@@ -18,19 +18,25 @@ export function wantedPath(lockPath: string): string {
 /** Leaves the note unless there is one already. */
 export async function sayWanted(path: string, me: LockHolder): Promise<void> {
   try {
-    await writeFile(path, JSON.stringify(me), { flag: 'wx', mode: 0o600 });
+    if ((await readLock(path)).kind === 'free') await createWith(path, me);
   } catch (error) {
     // A note that cannot be left only means that nobody ends early for it.
-    if (!isFileError(error, 'EEXIST', 'EACCES', 'EROFS', 'ENOSPC')) throw error;
+    if (!isFileError(error, 'EACCES', 'EPERM', 'EROFS', 'ENOSPC')) throw error;
   }
 }
 
 /** Whether a living process waits; the note of one that is gone is removed. */
 export async function isWanted(path: string, deps: LockDeps): Promise<boolean> {
   const content = await readLock(path);
-  // Unreadable: it is just being written.
-  if (content.kind !== 'held') return false;
-  const ageMs = deps.clock.now().getTime() - Date.parse(content.holder.acquired_at);
+  if (content.kind === 'free') return false;
+  const now = deps.clock.now().getTime();
+  if (content.kind === 'unreadable') {
+    // Where files have no links it may just be being written; else whoever wrote it was killed in the middle.
+    const written = await stat(path).catch(() => null);
+    if (written !== null && now - written.mtimeMs >= STALE_MS) await rm(path, { force: true });
+    return false;
+  }
+  const ageMs = now - Date.parse(content.holder.acquired_at);
   if (!isDead(content.holder, deps.host, deps.processes) && ageMs < STALE_MS) return true;
   await rm(path, { force: true });
   return false;

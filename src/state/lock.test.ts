@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -249,5 +249,18 @@ describe('who waits says so', () => {
     await writeFile(wanted(), '{"host":');
     expect(await openStateLock(statePath(), deps()).wanted()).toBe(false);
     expect(await readdir(folder)).toEqual(['state.json.lock.wanted']);
+  });
+
+  test('a note whose writer was killed in the middle does not stand in the way for ever', async () => {
+    await writeFile(wanted(), '{"host":');
+    await utimes(wanted(), new Date(0), new Date(now - 60_000));
+    expect(await openStateLock(statePath(), deps()).wanted()).toBe(false);
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  test('the note of a dead process goes when the lock is taken', async () => {
+    await writeFile(wanted(), JSON.stringify(holder({ pid: 99 })));
+    await openStateLock(statePath(), deps()).acquire(0, signal);
+    expect(await readdir(folder)).toEqual(['state.json.lock']);
   });
 });

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { SluiceError } from '../error/sluice-error.js';
 import type { Clock } from '../executor/engine.js';
+import { removeLeftovers } from './leftovers.js';
 import { isDead, type LockContent, type LockHolder, readLock, removeLock, tryLock } from './lock-file.js';
 import { isWanted, sayWanted, wantedPath } from './lock-wanted.js';
 import type { ProcessTable } from './process-table.js';
@@ -62,6 +63,19 @@ export function openStateLock(statePath: string, deps: LockDeps): StateLock {
     return statusOf(await readLock(path), deps);
   }
 
+  /** Whoever has just taken the lock sees to what those who died around it have left. */
+  async function taken(me: LockHolder): Promise<HeldLock> {
+    const release = (): Promise<void> => releaseOwn(path, me);
+    try {
+      await removeLeftovers(statePath, holderOf(deps), deps.processes);
+      await isWanted(wantedPath(path), deps); // removes the note of a waiter that is gone
+      return { holder: me, release };
+    } catch (error) {
+      await release();
+      throw error;
+    }
+  }
+
   return {
     path,
     status,
@@ -76,7 +90,7 @@ export function openStateLock(statePath: string, deps: LockDeps): StateLock {
           signal.throwIfAborted();
           const me = holderOf(deps);
           const inTheWay = await tryLock(path, me, deps.processes);
-          if (inTheWay === null) return { holder: me, release: () => releaseOwn(path, me) };
+          if (inTheWay === null) return await taken(me);
           const remaining = deadline - deps.clock.monotonicMs();
           if (remaining <= 0) throw lockedError(path, statusOf(inTheWay, deps));
           waiting ??= me;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 /**
  * Real processes against one state file. They run the compiled modules, since a child process has no TypeScript loader;
@@ -39,6 +39,11 @@ for (let round = 0; round < Number(rounds); round += 1) {
     // Dying with the lock held is the point of the second task.
     if (task === 'die') process.kill(process.pid, 'SIGKILL');
     await held.release();
+  } else if (task === 'write') {
+    await withLock(lock, wait, async () => {
+      const current = await file.read();
+      await file.write(current ?? emptyState('l'), current);
+    });
   } else {
     for (;;) {
       const current = await file.read();
@@ -73,8 +78,11 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-function start(task: string, path: string, rounds: number): ChildProcess {
-  return spawn(process.execPath, [join(folder, 'js/child.js'), task, path, String(rounds)], { stdio: 'inherit' });
+function start(task: string, path: string, rounds: number, failpoint?: string): ChildProcess {
+  return spawn(process.execPath, [join(folder, 'js/child.js'), task, path, String(rounds)], {
+    stdio: 'inherit',
+    env: { ...process.env, ...(failpoint === undefined ? {} : { SLUICE_FAILPOINT: failpoint }) },
+  });
 }
 
 async function ends(children: readonly ChildProcess[]): Promise<readonly (number | null)[]> {
@@ -113,3 +121,63 @@ test('four processes swapping one document without a lock lose no write', async 
     'swap.json.backup',
   ]);
 }, 60_000);
+
+describe('what killed processes left is removed by the next one that takes the lock', () => {
+  const dies = { task: 'die', failpoint: undefined };
+  test.each<{ name: string; deaths: readonly { task: string; failpoint: string | undefined }[]; left: RegExp }>([
+    {
+      name: 'a lock that is just written',
+      deaths: [{ task: 'write', failpoint: 'in_lock_write' }],
+      left: /^lock\..*tmp$/,
+    },
+    {
+      name: 'the lock of removing a dead lock, just written',
+      deaths: [dies, { task: 'write', failpoint: 'in_lock_write' }],
+      left: /^lock\.remove-.*tmp$/,
+    },
+    {
+      name: 'the lock of removing a dead lock, which is gone',
+      deaths: [dies, { task: 'write', failpoint: 'in_lock_removal' }],
+      left: /^lock\.remove-[^.]*$/,
+    },
+    {
+      name: 'the lock of removing that',
+      deaths: [dies, { task: 'write', failpoint: 'in_lock_removal' }, { task: 'write', failpoint: 'in_lock_removal' }],
+      left: /^lock\.remove-.*\.remove-[^.]*$/,
+    },
+    {
+      name: 'the guard, just written',
+      deaths: [{ task: 'write', failpoint: 'in_lock_write@2' }],
+      left: /^guard\..*tmp$/,
+    },
+    {
+      name: 'the guard and a half-written state',
+      deaths: [{ task: 'write', failpoint: 'in_state_write' }],
+      left: /^guard$/,
+    },
+    {
+      name: 'the guard and a half-written backup',
+      deaths: [
+        { task: 'swap', failpoint: undefined },
+        { task: 'write', failpoint: 'in_state_write' },
+      ],
+      left: /^backup\..*tmp$/,
+    },
+  ])(
+    '$name',
+    async ({ name, deaths, left }) => {
+      const path = join(folder, `${name}.json`);
+      const files = async (): Promise<string[]> =>
+        (await readdir(folder))
+          .filter((file) => file.startsWith(`${name}.json.`))
+          .map((file) => file.slice(name.length + 6));
+      await writeFile(`${path}.count`, '0');
+      for (const { task, failpoint } of deaths) await ends([start(task, path, 1, failpoint)]);
+      expect(await files()).toContainEqual(expect.stringMatching(left));
+      // Whoever only takes the lock, as a sync does.
+      expect(await ends([start('count', path, 1)])).toEqual([0]);
+      expect((await files()).filter((file) => file !== 'count' && file !== 'backup')).toEqual([]);
+    },
+    60_000,
+  );
+});

@@ -5,11 +5,11 @@ import { failpoint } from '../thread/failpoint.js';
 /**
  * Replaces a file so that after a crash there is either the old or the new content: temporary file beside it, fsync,
  * rename, fsync of the folder. Mode 0600; missing folders are made.
- * @param token makes the temporary name unlike that of any other writer
+ * @param tag makes the temporary name unlike that of any other writer, and tells whose it is (owner-tag.ts)
  */
-export async function replaceFile(path: string, content: string, token: string): Promise<void> {
+export async function replaceFile(path: string, content: string, tag: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  const temporary = `${path}.${token}.tmp`;
+  const temporary = `${path}.${tag}.tmp`;
   try {
     await writeSynced(temporary, content);
     await failpoint('in_state_write');

@@ -2,6 +2,7 @@ import { readFile, realpath, rm } from 'node:fs/promises';
 import { SluiceError } from '../error/sluice-error.js';
 import { holderOf, type LockDeps } from './lock.js';
 import { tryLock } from './lock-file.js';
+import { ownerTag } from './owner-tag.js';
 import { isFileError, replaceFile } from './replace-file.js';
 import type { SourceState, StateDocument } from './state.js';
 import { checkState, STATE_FORMAT_VERSION } from './state-check.js';
@@ -43,8 +44,8 @@ export function openStateFile(path: string, deps: LockDeps): StateFile {
         const current = await load(target);
         refuseConflict(target, current?.state ?? null, next, expected);
         const written = { ...next, serial: (expected?.serial ?? 0) + 1 };
-        if (current !== null) await replaceFile(`${target}.backup`, current.text, deps.newToken());
-        await replaceFile(target, stateText(written), deps.newToken());
+        if (current !== null) await replaceFile(`${target}.backup`, current.text, ownerTag(holderOf(deps)));
+        await replaceFile(target, stateText(written), ownerTag(holderOf(deps)));
         return written;
       });
     },

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { openDuckDb, SOURCE } from '../engine-fixture.js';
+import { SOURCE } from '../engine-fixture.js';
 import { hasPostgres, majorsUnderTest } from '../postgres/binaries.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 import { FollowedFixture, type FollowedOptions } from './followed-fixture.js';
@@ -86,16 +86,14 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
       );
       await f.fixture.source("insert into u values (0, 'small, and first')");
       await f.untilConfirmed();
-      const between = await f.fixture.read((duckdb) => duckdb.rows('SELECT count(*) FROM public.t'));
+      const between = await f.rows('SELECT count(*) FROM public.t');
       expect(between).toEqual([['20']]);
       await other.query('rollback');
       await large.query('commit');
       await f.untilConfirmed();
       await f.expectEqual('t');
       await f.expectEqual('u');
-      const commits = await f.fixture.read((duckdb) =>
-        duckdb.rows('SELECT count(DISTINCT _ph_cdc_lsn) FROM public.t WHERE id >= 10000'),
-      );
+      const commits = await f.rows('SELECT count(DISTINCT _ph_cdc_lsn) FROM public.t WHERE id >= 10000');
       expect(commits).toEqual([['1']]);
       await f.stop();
     } finally {
@@ -151,9 +149,7 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
     }
     await f.fixture.sync();
     await f.expectEqual();
-    const versions = await f.fixture.read((duckdb) =>
-      duckdb.rows('SELECT v FROM public.t_cdc WHERE id = 1 ORDER BY _ph_cdc_lsn, _ph_cdc_seq'),
-    );
+    const versions = await f.rows('SELECT v FROM public.t_cdc WHERE id = 1 ORDER BY _ph_cdc_lsn, _ph_cdc_seq');
     expect(versions.flat()).toEqual(['a', 'round 0', 'round 1', 'round 2']);
   });
 
@@ -219,7 +215,7 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
     await f.untilConfirmed();
     expect(await f.walsender()).toBe(pid);
     await f.expectEqual();
-    const rows = await f.fixture.read((duckdb) => duckdb.rows('SELECT count(*) FROM public.u'));
+    const rows = await f.rows('SELECT count(*) FROM public.u');
     expect(rows).toEqual([['6']]);
     await f.stop();
   });
@@ -253,12 +249,7 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
     await f.follow();
     await f.fixture.source("insert into t values (600, 'x')");
     await f.untilConfirmed();
-    const reader = await openDuckDb(f.fixture.duckdbFile);
-    try {
-      expect(await reader.rows('SELECT v FROM public.t WHERE id = 600')).toEqual([['x']]);
-    } finally {
-      reader.close();
-    }
+    expect(await f.rows('SELECT v FROM public.t WHERE id = 600')).toEqual([['x']]);
     await f.stop();
   });
 
@@ -293,10 +284,8 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
     await f.fixture.sync();
     await f.expectEqual();
     const [first] = await f.fixture.source<{ n: string }>('select (length(v) - 1)::text as n from t where id = 1');
-    const versions = await f.fixture.read((duckdb) =>
-      duckdb.rows(
-        "SELECT count(*), count(DISTINCT (_ph_cdc_lsn, _ph_cdc_seq)) FROM public.t_cdc WHERE id = 1 AND _ph_cdc_op = 'U'",
-      ),
+    const versions = await f.rows(
+      "SELECT count(*), count(DISTINCT (_ph_cdc_lsn, _ph_cdc_seq)) FROM public.t_cdc WHERE id = 1 AND _ph_cdc_op = 'U'",
     );
     expect(versions).toEqual([[first?.n, first?.n]]);
   });
@@ -308,7 +297,7 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
     await postgres.restart();
     const run = await f.ended();
     expect(run.error?.code).toMatch(/^SOURCE_/);
-    const rows = await f.fixture.read((duckdb) => duckdb.rows('SELECT v FROM public.t WHERE id = 700'));
+    const rows = await f.rows('SELECT v FROM public.t WHERE id = 700');
     expect(rows).toEqual([['just before']]);
     const engine = await f.fixture.engine();
     expect((await engine.status(never)).sources[0]?.slot?.active).toBe(false);

@@ -1,7 +1,8 @@
 import { expect, vi } from 'vitest';
 import type { SourceRun } from '../../src/executor/engine.js';
-import { EngineFixture, lsnValue, SOURCE, type TableSettings } from '../engine-fixture.js';
+import { type Cells, EngineFixture, lsnValue, SOURCE, type TableSettings } from '../engine-fixture.js';
 import type { TestPostgres } from '../postgres/server.js';
+import { OutsideReader } from './outside-reader.js';
 
 /** A Sluice that follows its source, with what tests ask of it, also before the first test. */
 
@@ -17,11 +18,15 @@ export interface FollowedOptions {
 export class FollowedFixture {
   #running: { readonly stop: AbortController; readonly done: Promise<SourceRun> } | null = null;
 
+  readonly #reader: OutsideReader;
+
   /** @param fixture applied, with the transport `continuous` and its slot on that server */
   constructor(
     readonly fixture: EngineFixture,
     readonly postgres: TestPostgres,
-  ) {}
+  ) {
+    this.#reader = new OutsideReader(fixture.duckdbFile);
+  }
 
   /** A database of that name made by `sql`, applied; table `t` unless `tables` says otherwise. */
   static async create(
@@ -121,18 +126,23 @@ export class FollowedFixture {
     const [source] = await fixture.source<{ row: string[] }>(
       `select array[count(*)::text, md5(string_agg(id || '=' || coalesce(v, '-'), ',' order by id))] as row from ${table}`,
     );
-    const [rows] = await fixture.read((duckdb) =>
-      duckdb.rows(
-        `SELECT count(*), md5(string_agg(id || '=' || coalesce(v, '-'), ',' ORDER BY id)) FROM public.${table} WHERE NOT _ph_deleted`,
-      ),
+    const [rows] = await this.rows(
+      `SELECT count(*), md5(string_agg(id || '=' || coalesce(v, '-'), ',' ORDER BY id)) FROM public.${table} WHERE NOT _ph_deleted`,
     );
     expect(rows).toEqual(source?.row);
-    const { slot, destination } = await fixture.positions();
-    expect(lsnValue(slot ?? '0/0')).toBeLessThanOrEqual(lsnValue(destination ?? '0/0'));
+    const slot = await this.confirmed();
+    const [stream] = await this.rows(`SELECT confirmed_lsn FROM _sluice.streams WHERE source = '${SOURCE}'`);
+    expect(slot).toBeLessThanOrEqual(lsnValue(stream?.[0] ?? '0/0'));
+  }
+
+  /** SQL on the destination, also while it is followed. */
+  rows(sql: string): Promise<Cells[]> {
+    return this.#reader.rows(sql);
   }
 
   async remove(): Promise<void> {
     if (this.#running !== null) await this.stop().catch(() => undefined);
+    await this.#reader.close();
     await this.fixture.remove();
   }
 }

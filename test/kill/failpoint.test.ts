@@ -88,6 +88,7 @@ describe('a process that dies', () => {
       { failpoint: 'before_data_commit' },
       { failpoint: 'after_data_commit' },
       { failpoint: 'after_confirm' },
+      { failpoint: 'in_lock_write' },
     ];
 
     test.each(pages)(
