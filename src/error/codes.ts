@@ -143,6 +143,32 @@ export const ERROR_CODES = {
   /** A table of that name that Sluice did not make is in the way. */
   DESTINATION_OCCUPIED: { exit: 1, retry: STOP },
 
+  // --- the store of a lake: a bucket or a folder
+  /** The store did not answer: network, time-out, or it keeps answering that it is out of order or overloaded (5xx). */
+  STORE_UNREACHABLE: { exit: 69, retry: SOON },
+  /** The store's certificate could not be verified. For a CA of your own set `ca_file`. */
+  STORE_TLS_UNVERIFIED: { exit: 69, retry: LATER },
+  /** The store refuses the request; the message names the permission that is needed. `sluice doctor` prints a policy. */
+  STORE_FORBIDDEN: { exit: 69, retry: LATER },
+  /** The bucket, or the folder, does not exist. Sluice makes no buckets. */
+  STORE_BUCKET_MISSING: { exit: 69, retry: LATER },
+  /** The bucket is in another region than the one set, or none is set. */
+  STORE_REGION: { exit: 69, retry: LATER },
+  /** No credentials were found, or the store does not know them, or they have expired. Fetching them may fail for a moment. */
+  STORE_CREDENTIALS: { exit: 69, retry: SOON },
+  /** This machine's clock is too far from the store's for signed requests. Set it by NTP. */
+  STORE_CLOCK_SKEW: { exit: 69, retry: LATER },
+  /** An object that must be there is not: somebody removed it. */
+  STORE_OBJECT_MISSING: { exit: 1, retry: SOON },
+  /** An object was replaced or cut while it was read, or is shorter than it was written. */
+  STORE_OBJECT_CHANGED: { exit: 1, retry: SOON },
+  /** Other writers of the same object kept coming first; nothing was written. */
+  STORE_CONFLICT: { exit: 75, retry: SOON },
+  /** The store has no conditional writes, or ignores them, so two writers could overwrite each other. Use another store. */
+  STORE_NOT_CONDITIONAL: { exit: 78, retry: STOP },
+  /** The store refused for another reason; the message carries its own words. */
+  STORE_FAILED: { exit: 69, retry: SOON },
+
   // --- state and plans
   /** The state is locked by another process. */
   STATE_LOCKED: { exit: 75, retry: SOON },
