@@ -44,6 +44,39 @@ export interface ConnectionConfig {
   readonly connectTimeoutMs: number;
 }
 
+/** How a bucket is reached, and what is asked of it with every request. */
+export interface S3AccessConfig {
+  /** Null: AWS_REGION, else that of the profile. */
+  readonly region: string | null;
+  /** Null: Amazon S3. */
+  readonly endpoint: string | null;
+  readonly forcePathStyle: boolean;
+  /** Null: the chain of the AWS SDK. */
+  readonly keys: { readonly accessKeyId: SecretReference; readonly secretAccessKey: SecretReference } | null;
+  readonly profile: string | null;
+  readonly assumeRole: {
+    readonly roleArn: string;
+    readonly externalId: string | null;
+    readonly sessionName: string;
+  } | null;
+  /** Absolute; null: the certificates of the system. */
+  readonly caFile: string | null;
+  /** Null: what the bucket does by default. */
+  readonly encryption:
+    | { readonly type: 'sse-s3' }
+    /** Null: the account's own key for S3. */
+    | { readonly type: 'sse-kms'; readonly kmsKeyId: string | null }
+    | null;
+  readonly connectTimeoutMs: number;
+  /** How long the server may be silent in a request. */
+  readonly requestTimeoutMs: number;
+  readonly maxAttempts: number;
+  /** Requests at once. */
+  readonly concurrency: number;
+  /** MiB. */
+  readonly partSizeMb: number;
+}
+
 export type DestinationConfig =
   | {
       readonly type: 'duckdb';
@@ -60,6 +93,7 @@ export type DestinationConfig =
       readonly format: 'delta' | 'parquet';
       readonly bucket: string;
       readonly prefix: string;
+      readonly access: S3AccessConfig;
     }
   | { readonly type: 'local'; readonly name: string; readonly format: 'delta' | 'parquet'; readonly path: string };
 

@@ -4,7 +4,8 @@ import { suggestion } from './nearest.js';
 import type { ConfigPath } from './problem.js';
 import { readAlerts } from './read-alerts.js';
 import { readConnection } from './read-connection.js';
-import { checkS3Keys, checkSharedFiles, readDestination } from './read-destination.js';
+import { checkSharedFiles, readDestination } from './read-destination.js';
+import { readS3Keys } from './read-s3.js';
 import { type KnownNames, readSource } from './read-source.js';
 import { entriesOf, type Reading } from './reading.js';
 import type { Pruned } from './schema.js';
@@ -48,7 +49,7 @@ const DEFAULT_STATE_PATH = '.sluice/state.json';
 
 function readState(raw: RawFile, known: KnownNames, reading: Reading): Config['state'] {
   const { state } = raw;
-  if (state?.type === 's3') checkS3Keys(state, ['state'], reading);
+  if (state?.type === 's3') readS3Keys(state, ['state'], reading);
   if (state?.type === 'postgres' && state.connection !== undefined && !known.connections.includes(state.connection)) {
     const path = ['state', 'connection'];
     const hint = suggestion(state.connection, known.connections);

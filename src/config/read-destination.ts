@@ -1,9 +1,9 @@
 import type { DestinationConfig } from './config.js';
 import type { ConfigPath } from './problem.js';
-import { readSecret } from './read-secret.js';
+import { readS3Access } from './read-s3.js';
 import type { Reading } from './reading.js';
 import type { Pruned } from './schema.js';
-import type { Destination, StateS3 } from './schema-types.js';
+import type { Destination } from './schema-types.js';
 
 /** Half of the 500 MB that a whole sync may take; the reader and its buffers need the rest (DESIGN 1, law 6). */
 const MEMORY_LIMIT_MB = 256;
@@ -23,8 +23,14 @@ export function readDestination(name: string, raw: Pruned<Destination>, reading:
       };
     case 's3':
       checkDeletes(raw, path, reading);
-      checkS3Keys(raw, path, reading);
-      return { type: 's3', name, format: raw.format ?? 'delta', bucket: raw.bucket ?? '', prefix: raw.prefix ?? '' };
+      return {
+        type: 's3',
+        name,
+        format: raw.format ?? 'delta',
+        bucket: raw.bucket ?? '',
+        prefix: raw.prefix ?? '',
+        access: readS3Access(raw, path, reading),
+      };
     case 'local':
       checkDeletes(raw, path, reading);
       return { type: 'local', name, format: raw.format ?? 'delta', path: reading.absolutePath(raw.path ?? '') };
@@ -50,20 +56,6 @@ export function checkSharedFiles(destinations: readonly DestinationConfig[], rea
       else reading.problem(path, `the same file as destination "${owner}"; let the sources share one entry`);
     }
   }
-}
-
-/** An access key is of no use without its secret, nor the other way round. */
-export function checkS3Keys(
-  raw: Pruned<Pick<StateS3, 'access_key_id' | 'secret_access_key'>>,
-  path: ConfigPath,
-  reading: Reading,
-): void {
-  const id = readSecret(raw.access_key_id, [...path, 'access_key_id'], reading);
-  const secret = readSecret(raw.secret_access_key, [...path, 'secret_access_key'], reading);
-  if (id !== null && secret === null)
-    reading.problem([...path, 'secret_access_key'], 'required beside access_key_id', 'key');
-  if (secret !== null && id === null)
-    reading.problem([...path, 'access_key_id'], 'required beside secret_access_key', 'key');
 }
 
 function readPublish(

@@ -345,6 +345,66 @@ export interface S3Destination {
   force_path_style?: boolean;
   access_key_id?: Secret;
   secret_access_key?: Secret;
+  /**
+   * Profile of the shared AWS files (~/.aws) to take credentials and region from.
+   */
+  profile?: string;
+  assume_role?: AssumeRole;
+  /**
+   * Certificates to trust (PEM) with an https endpoint. Absent: those of the system.
+   */
+  ca_file?: string;
+  encryption?: Encryption;
+  timeout?: S3Timeout;
+  /**
+   * Tries of one request, the first one included, where the trouble may pass.
+   */
+  max_attempts?: number;
+  /**
+   * Requests at once.
+   */
+  concurrency?: number;
+  /**
+   * Size of the parts in which files over 64 MB are sent, and large ones fetched, in MiB.
+   */
+  part_size_mb?: number;
+}
+/**
+ * A role to take on with the credentials.
+ */
+export interface AssumeRole {
+  /**
+   * The role, e.g. arn:aws:iam::123456789012:role/lake.
+   */
+  role_arn: string;
+  /**
+   * What the role's owner asks for as sts:ExternalId.
+   */
+  external_id?: string;
+  /**
+   * How the session is named in the role owner's logs.
+   */
+  session_name?: string;
+}
+/**
+ * Server-side encryption asked for with every object. Absent: what the bucket does by default.
+ */
+export interface Encryption {
+  /**
+   * With keys of S3 (sse-s3) or of the key management service (sse-kms).
+   */
+  type: 'sse-s3' | 'sse-kms';
+  /**
+   * sse-kms only. Id, ARN or alias/name of the key. Absent: the account's own for S3.
+   */
+  kms_key_id?: string;
+}
+/**
+ * How long a request is waited for.
+ */
+export interface S3Timeout {
+  connect?: Duration;
+  request?: Duration;
 }
 /**
  * Delta or Parquet tables in a folder.

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { ConnectionConfig, DestinationConfig } from '../config/config.js';
+import type { ConnectionConfig, DestinationConfig, S3AccessConfig } from '../config/config.js';
 import { connectionFingerprint, destinationFingerprint } from './fingerprint.js';
 
 const connection: ConnectionConfig = {
@@ -45,7 +45,25 @@ describe('destinationFingerprint', () => {
   ])('$name', (c) => expect(destinationFingerprint(c.other) === destinationFingerprint(duckdb)).toBe(c.same));
 
   test('buckets and prefixes are told apart', () => {
-    const bucket = { type: 's3', format: 'delta', name: 'l', bucket: 'b', prefix: 'p' } as const;
+    const access: S3AccessConfig = {
+      region: null,
+      endpoint: null,
+      forcePathStyle: false,
+      keys: null,
+      profile: null,
+      assumeRole: null,
+      caFile: null,
+      encryption: null,
+      connectTimeoutMs: 1,
+      requestTimeoutMs: 1,
+      maxAttempts: 1,
+      concurrency: 1,
+      partSizeMb: 5,
+    };
+    const bucket = { type: 's3', format: 'delta', name: 'l', bucket: 'b', prefix: 'p', access } as const;
+    expect(destinationFingerprint({ ...bucket, access: { ...access, maxAttempts: 9 } })).toBe(
+      destinationFingerprint(bucket),
+    );
     expect(destinationFingerprint(bucket)).not.toBe(destinationFingerprint({ ...bucket, prefix: 'q' }));
   });
 });

@@ -83,7 +83,7 @@ async function statOrNull(path: string) {
   }
 }
 
-const ASCII = /^[\x00-\x7f]*$/;
+const ASCII = /^[ -~]*$/;
 
 /** Keys of others may hold any character; UTF-16 and UTF-8 do not sort all of them alike. */
 function bytewise(a: string, b: string): number {

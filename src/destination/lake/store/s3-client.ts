@@ -51,7 +51,11 @@ export async function openS3Client(settings: S3Settings): Promise<S3Client> {
 const silence = (): void => undefined;
 const SILENT = { trace: silence, debug: silence, info: silence, warn: silence, error: silence };
 
-function credentialsOf({ credentials, assumeRole, region }: S3Settings): S3ClientConfig['credentials'] | null {
+function credentialsOf({
+  credentials,
+  assumeRole,
+  region,
+}: S3Settings): NonNullable<S3ClientConfig['credentials']> | null {
   const own =
     credentials.kind === 'static'
       ? { accessKeyId: credentials.accessKeyId, secretAccessKey: credentials.secretAccessKey }

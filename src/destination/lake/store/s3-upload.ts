@@ -18,6 +18,8 @@ import { MIB, type S3Encryption } from './s3-settings.js';
 const WHOLE_BYTES = 64 * MIB;
 /** Bodies in memory at once, over all uploads: a whole file of the largest size, or a few parts. */
 const BUFFER_BYTES = 64 * MIB;
+/** How long a failed upload may take to tidy up after itself: it may be ending because the process is. */
+const ABORT_MS = 5_000;
 /** S3's own limit. */
 const MOST_PARTS = 10_000;
 
@@ -109,7 +111,7 @@ export class S3Uploads {
       await this.complete(to, uploadId, done, size, signal);
     } catch (error) {
       // What failed first is what the caller must know; parts that stay behind are found by abortLeftovers.
-      await this.abort(to, uploadId).catch(() => undefined);
+      await this.abort(to, uploadId, AbortSignal.timeout(ABORT_MS)).catch(() => undefined);
       throw error;
     }
   }
@@ -198,14 +200,15 @@ export class S3Uploads {
 
   private async abort(to: UploadTarget, uploadId: string, signal?: AbortSignal): Promise<void> {
     const { client, requests } = this.access;
-    await requests.run<void>(
+    await requests.run<null>(
       {
         operation: 'AbortMultipartUpload',
         target: to.target,
         send: async (options) => {
           await client.send(new AbortMultipartUploadCommand({ ...this.objectOf(to), UploadId: uploadId }), options);
+          return null;
         },
-        // It has ended meanwhile. (null: undefined would say that it is no answer.)
+        // It has ended meanwhile.
         answerTo: (failure) => (failure.status === 404 && failure.code !== 'NoSuchBucket' ? null : undefined),
       },
       signal,
