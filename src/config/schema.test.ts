@@ -39,6 +39,8 @@ test.each(exampleVariants().map((text, index) => ({ text, index })))(
     const expected = [
       'connections.archive_db.tunnel',
       'destinations.lake.type',
+      'destinations.archive.type',
+      'destinations.onsite.type',
       'destinations.disk.type',
       'daemon.http',
     ];
