@@ -25,7 +25,7 @@ const PATH: ConfigPath = ['destinations', 'lake'];
 const ROLE = 'arn:aws:iam::123456789012:role/lake';
 
 function read(raw: Partial<S3Destination>): { readonly access: S3AccessConfig; readonly problems: readonly string[] } {
-  const reading = new Reading({ broken: [], baseDir: '/etc/sluice', homeDir: '/home/me', variablesAt: () => ['X'] });
+  const reading = new Reading({ broken: [], baseDir: '/etc/sluice', homeDir: '/home/me', variablesAt: () => [] });
   const access = readS3Access({ type: 's3', bucket: 'b', ...raw }, PATH, reading);
   return { access, problems: reading.issues.map(({ path, message }) => `${path.slice(2).join('.')}: ${message}`) };
 }
@@ -99,7 +99,7 @@ describe('mistakes', () => {
     {
       name: 'no time at all',
       raw: { timeout: { request: '10ms' } },
-      problem: 'timeout.request: expected at least 1s, found the value of ${X}',
+      problem: 'timeout.request: expected at least 1s, found "10ms"',
     },
   ])('$name', (c) => expect(read(c.raw).problems).toEqual([c.problem]));
 

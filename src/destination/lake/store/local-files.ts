@@ -32,7 +32,13 @@ export async function removeEmptyFolders(path: string, root: string): Promise<vo
  * one folder's entries in memory at a time. Links are followed, as reads and writes follow them.
  */
 export async function* listFiles(root: string, prefix: string, startAfter: string): AsyncGenerator<ObjectInfo> {
-  yield* walk(root, prefix.slice(0, prefix.lastIndexOf('/') + 1), prefix, startAfter);
+  const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1);
+  // No key has such parts, and a path with them would lead elsewhere.
+  const strange = folder
+    .split('/')
+    .slice(0, -1)
+    .some((part) => part === '' || part === '.' || part === '..');
+  if (!strange) yield* walk(root, folder, prefix, startAfter);
 }
 
 async function* walk(root: string, folder: string, prefix: string, startAfter: string): AsyncGenerator<ObjectInfo> {

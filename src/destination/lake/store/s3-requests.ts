@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { SluiceError } from '../../../error/sluice-error.js';
 import { Gate } from './gate.js';
@@ -68,6 +69,8 @@ export class S3Requests {
    * @throws SluiceError STORE_*, after the tries that the settings allow; the signal's reason
    */
   async run<Result>(request: S3Request<Result>, signal: AbortSignal = this.never): Promise<Result> {
+    // Every request under way listens to it, and more than ten of them are no leak.
+    setMaxListeners(0, signal);
     for (let attempt = 1; ; attempt += 1) {
       let failure: S3Failure;
       try {

@@ -20,6 +20,8 @@ const WHOLE_BYTES = 64 * MIB;
 const BUFFER_BYTES = 64 * MIB;
 /** How long a failed upload may take to tidy up after itself: it may be ending because the process is. */
 const ABORT_MS = 5_000;
+/** More does not help one file along, and other files want their turn. */
+const PARTS_AT_ONCE = 8;
 /** S3's own limit. */
 const MOST_PARTS = 10_000;
 
@@ -100,15 +102,19 @@ export class S3Uploads {
     const either = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
     try {
       const partBytes = Math.max(this.access.settings.partSizeMb * MIB, Math.ceil(size / MOST_PARTS));
-      const parts = Array.from({ length: Math.ceil(size / partBytes) }, async (_, index): Promise<CompletedPart> => {
-        const from = index * partBytes;
-        const length = Math.min(partBytes, size - from);
-        return await this.withBytes(file, from, length, either, (body) =>
-          this.sendPart(to, uploadId, index + 1, body, either),
-        );
-      });
-      const done = await allOrAbort(parts, failed);
-      await this.complete(to, uploadId, done, size, signal);
+      const parts: CompletedPart[] = [];
+      let next = 0;
+      const sendSome = async (): Promise<void> => {
+        while (next * partBytes < size) {
+          const index = next++;
+          const from = index * partBytes;
+          parts[index] = await this.withBytes(file, from, Math.min(partBytes, size - from), either, (body) =>
+            this.sendPart(to, uploadId, index + 1, body, either),
+          );
+        }
+      };
+      await allOrAbort(Array.from({ length: PARTS_AT_ONCE }, sendSome), failed);
+      await this.complete(to, uploadId, parts, size, signal);
     } catch (error) {
       // What failed first is what the caller must know; parts that stay behind are found by abortLeftovers.
       await this.abort(to, uploadId, AbortSignal.timeout(ABORT_MS)).catch(() => undefined);
