@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { SluiceError } from '../../../error/sluice-error.js';
 import { holderOf } from '../../../state/lock.js';
@@ -21,6 +22,8 @@ export async function underFileLock<Result>(
   signal: AbortSignal,
   work: () => Promise<Result>,
 ): Promise<Result> {
+  // Every swap that waits listens to it, and more than ten of them are no leak.
+  setMaxListeners(0, signal);
   const deadline = deps.clock.monotonicMs() + WAIT_MS;
   const me = holderOf(deps);
   for (let pauseMs = POLL_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_POLL_MS)) {

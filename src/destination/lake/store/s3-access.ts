@@ -13,9 +13,12 @@ export interface BucketAccess {
   readonly requests: S3Requests;
 }
 
-/** Whether there is no such object; a HEAD has no body that would tell it from a missing bucket. */
+/**
+ * Whether there is no such object. Told by the server's code alone: a missing bucket is a 404 too, and with some servers an
+ * unknown access key is. Only the answer to a HEAD has no body and so no code of its own; the SDK names it NotFound.
+ */
 export function isMissing({ status, code }: S3Failure): boolean {
-  return status === 404 && code !== 'NoSuchBucket' && code !== 'NoSuchUpload';
+  return status === 404 && (code === 'NoSuchKey' || code === 'NotFound');
 }
 
 /** Reads an answer's whole body into memory. Its stream is only there while the request is under way. */

@@ -123,7 +123,10 @@ async function fetchRange(
         const input = { Bucket: access.settings.bucket, Key: source.objectKey, Range, IfMatch: etag };
         return await readBody(await access.client.send(new GetObjectCommand(input), options), access.meter);
       },
-      answerTo: ({ status }) => (status === 412 || status === 416 || status === 404 ? 'changed' : undefined),
+      answerTo: (failure) => {
+        const { status } = failure;
+        return status === 412 || status === 416 || isMissing(failure) ? 'changed' : undefined;
+      },
     },
     signal,
   );

@@ -65,6 +65,8 @@ const BAD_CREDENTIALS = new Set([
   'UnrecognizedClientException',
   'InvalidAccessKeyId',
   'SignatureDoesNotMatch',
+  // versitygw
+  'XAdminUserNotFound',
 ]);
 const OTHER_REGION = new Set([
   'PermanentRedirect',

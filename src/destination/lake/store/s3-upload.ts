@@ -215,7 +215,7 @@ export class S3Uploads {
           return null;
         },
         // It has ended meanwhile.
-        answerTo: (failure) => (failure.status === 404 && failure.code !== 'NoSuchBucket' ? null : undefined),
+        answerTo: (failure) => (failure.code === 'NoSuchUpload' || isMissing(failure) ? null : undefined),
       },
       signal,
     );
