@@ -20,7 +20,14 @@ function placeOf(destination: DestinationConfig): readonly string[] {
     case 'duckdb':
       return ['duckdb', destination.path];
     case 's3':
-      return ['s3', destination.format, destination.bucket, destination.prefix];
+      // The bucket of that name on another server is another one.
+      return [
+        's3',
+        destination.access.endpoint?.replace(/\/$/, '') ?? '',
+        destination.format,
+        destination.bucket,
+        destination.prefix,
+      ];
     case 'local':
       return ['local', destination.format, destination.path];
     default:
