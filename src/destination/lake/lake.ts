@@ -1,48 +1,32 @@
-import { randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { asSluiceError, SluiceError } from '../../error/sluice-error.js';
 import { failpoint } from '../../thread/failpoint.js';
-import { heldTable } from '../duckdb/held-changes.js';
 import { DuckDbSession, type SessionSettings } from '../duckdb/session.js';
-import { forgetProgressOfOthers } from '../duckdb/snapshot-progress.js';
 import { literal, qualified } from '../duckdb/sql-text.js';
-import { historyName } from '../target-table.js';
-import { exportFacts, forgetFacts, importFacts, knownSources, ownedBy } from './fact-exchange.js';
+import { knownSources } from './fact-exchange.js';
 import { folderName } from './folder-name.js';
+import { commitSource, NeedsAllRows } from './lake-commit.js';
 import { applicationId, type Ledger, type LedgerRelation, type PendingCommit } from './ledger.js';
-import { readLedgers, type StoredLedger, writeLedger } from './ledger-store.js';
+import { readLedgers, type StoredLedger } from './ledger-store.js';
 import type { ObjectStore } from './object-store.js';
-import { importRejected, keepRejected } from './rejected-values.js';
-import type { TableChange, TableFormat } from './table-format.js';
+import type { TableFormat } from './table-format.js';
 import {
   asTableTrouble,
-  createWindow,
-  isAdditive,
   LakeTableTrouble,
   type OpenWindow,
   openWindows,
   recountRows,
   relationName,
-  sameColumns,
   type WindowRequest,
   windowTables,
 } from './window.js';
+import { fillSource, ledgerMark, relationOwners, rememberedLedgers, WORK_DDL, wipeSource } from './work-file.js';
 
 export interface LakeSettings {
   /** The working file; its folder holds everything else that is kept on the disk. */
   readonly session: SessionSettings;
   readonly workFolder: string;
 }
-
-/** A change of columns that can only be made with all rows at hand; the work is done again with them. */
-class NeedsAllRows extends Error {
-  constructor(readonly relation: string) {
-    super(`${relation} has to be written anew`);
-  }
-}
-
-/** Sluice's own table in the working file: the ledger that its facts and held changes belong to. */
-const WORK_DDL = 'CREATE TABLE IF NOT EXISTS _sluice.lake_ledgers (source VARCHAR, ledger VARCHAR, serial BIGINT)';
 
 /**
  * A lake as one thread writes it. Work is done on the working file, by the very code that a DuckDB destination uses; at
@@ -133,7 +117,7 @@ export class Lake {
         return await this.#writeOnce(session, wanted, work);
       } catch (error) {
         if (!(error instanceof NeedsAllRows)) throw error;
-        wanted = withAllRows(wanted, error.relation);
+        wanted = withAllRows(wanted, error.place);
       }
     }
   }
@@ -197,16 +181,12 @@ export class Lake {
   /** Brings the working file in step with the ledgers, and their pending commits into the tables. */
   async #readLake(session: DuckDbSession): Promise<void> {
     this.#ledgers = await readLedgers(this.#store, this.#ledgers);
-    const local = await session.rows<{ source: string; ledger: string; serial: string }>(
-      'SELECT source, ledger, serial FROM _sluice.lake_ledgers',
-    );
-    const serials = new Map(local.map((row) => [row.source, `${row.ledger} ${row.serial}`]));
-    const wiped = new Set([...serials.keys(), ...(await knownSources(session))]);
-    for (const source of wiped) {
+    const remembered = await rememberedLedgers(session);
+    for (const source of new Set([...remembered.keys(), ...(await knownSources(session))])) {
       const ledger = this.#ledgers.get(source)?.ledger;
-      if (ledger !== undefined && serials.get(source) === `${ledger.id} ${ledger.serial}`) continue;
-      await session.transaction(() => this.#wipe(session, source));
-      serials.delete(source);
+      if (ledger !== undefined && remembered.get(source) === ledgerMark(ledger)) continue;
+      await session.transaction(() => wipeSource(session, source));
+      remembered.delete(source);
     }
     const relations = this.#relations();
     for (const table of await windowTables(session)) {
@@ -214,7 +194,8 @@ export class Lake {
       else await session.run(`DELETE FROM ${qualified(table)}`);
     }
     for (const { ledger } of this.#ledgers.values()) {
-      if (!serials.has(ledger.source)) await session.transaction(() => this.#fill(session, ledger));
+      if (remembered.has(ledger.source)) continue;
+      await session.transaction(() => fillSource(session, this.#store, ledger, this.#settings.workFolder));
     }
     for (const { ledger } of this.#ledgers.values()) {
       if (this.#settled.get(ledger.source) === ledger.serial) continue;
@@ -250,128 +231,32 @@ export class Lake {
     );
   }
 
-  /** Forgets what the working file says of a source. */
-  async #wipe(session: DuckDbSession, source: string): Promise<void> {
-    await forgetFacts(session, source);
-    await session.run(`DELETE FROM _sluice.rejected_values WHERE ${ownedBy(source, 'address')}`);
-    await session.run(`DELETE FROM _sluice.held_gaps WHERE ${ownedBy(source, 'address')}`);
-    await forgetProgressOfOthers(session, source, []);
-    for (const address of await heldAddresses(session, source)) {
-      await session.run(`DROP TABLE IF EXISTS ${heldTable(address)}`);
-    }
-    await session.run(`DELETE FROM _sluice.lake_ledgers WHERE source = ${literal(source)}`);
-  }
-
-  async #fill(session: DuckDbSession, ledger: Ledger): Promise<void> {
-    await importFacts(session, ledger.facts, this.#settings.workFolder);
-    await importRejected(session, this.#store, ledger, this.#settings.workFolder);
-    for (const relation of ledger.relations) await createWindow(session, relation);
-    for (const address of ledger.held) {
-      // They were on a disk that is not this one; the table's next load sees what they said.
-      await session.run(
-        `UPDATE _sluice.tables SET resnapshot_reason = 'HELD_CHANGES_LOST'
-         WHERE address = ${literal(address)} AND loaded_generation > 0 AND resnapshot_reason IS NULL`,
-      );
-    }
-    await this.#remember(session, ledger);
-  }
-
-  async #remember(session: DuckDbSession, ledger: Ledger): Promise<void> {
-    await session.run(`DELETE FROM _sluice.lake_ledgers WHERE source = ${literal(ledger.source)}`);
-    await session.run(
-      `INSERT INTO _sluice.lake_ledgers VALUES (${[ledger.source, ledger.id, ledger.serial].map(literal).join(', ')})`,
-    );
-  }
-
   /** The end of a transaction: what it did goes to the lake. */
   async #commit(session: DuckDbSession): Promise<void> {
     const windows = this.#windows;
     const tables = await windowTables(session);
     await recountRows(session, windows, new Set(tables.map(relationName)));
-    const owners = await relationOwners(session, this.#ledgers);
+    const ledgers = [...this.#ledgers.values()].map(({ ledger }) => ledger);
+    const owners = await relationOwners(session, ledgers);
     for (const source of new Set([...(await knownSources(session)), ...this.#ledgers.keys()])) {
       const own = tables.filter((table) => (owners.get(relationName(table)) ?? this.#writing) === source);
-      await this.#commitSource(session, source, own, windows);
+      const before = this.#ledgers.get(source) ?? null;
+      const written = await commitSource(
+        session,
+        { source, before, tables: own, windows, versions: this.#versions },
+        { store: this.#store, format: this.#format, folder: this.#settings.workFolder, now: this.#now },
+      );
+      if (written === null) continue;
+      this.#ledgers.set(source, written);
+      await this.#publish(session, written.ledger);
     }
   }
 
-  async #commitSource(
-    session: DuckDbSession,
-    source: string,
-    tables: readonly Pick<LedgerRelation, 'schema' | 'name' | 'columns'>[],
-    windows: ReadonlyMap<string, OpenWindow>,
-  ): Promise<void> {
-    const stored = this.#ledgers.get(source) ?? null;
-    const before = stored?.ledger ?? null;
-    const id = before?.id ?? randomUUID();
-    const serial = (before?.serial ?? 0) + 1;
-    const application = applicationId({ id });
-    const relations: LedgerRelation[] = [];
-    const changes: TableChange[] = [];
-    for (const table of tables) {
-      const known = before?.relations.find((relation) => relationName(relation) === relationName(table)) ?? null;
-      const window = windows.get(relationName(table)) ?? null;
-      const told = window?.request.told ?? { key: known?.key ?? [], identity: known?.identity ?? [] };
-      const folder = known?.folder ?? `${folderName(table.schema)}/${folderName(table.name)}`;
-      const version = this.#versions.get(folder) ?? known?.version ?? null;
-      const relation = { schema: table.schema, name: table.name, folder, columns: table.columns, ...told, version };
-      relations.push(relation);
-      const work = await workOf(session, relation, known, window);
-      if (work === null) continue;
-      const { columns, key, identity } = relation;
-      const overwriteForeign = window?.request.overwriteForeign ?? false;
-      const common = { table: { folder, application, version }, serial, columns, key, identity, overwriteForeign };
-      changes.push({ ...common, ...work, rows: qualified(table) });
-    }
-    for (const { folder, columns, version, schema, name } of before?.relations ?? []) {
-      if (relations.some((relation) => relationName(relation) === relationName({ schema, name }))) continue;
-      changes.push({
-        ...{ table: { folder, application, version }, serial, columns, key: [], identity: [], overwriteForeign: true },
-        ...{ kind: 'drop', pulled: null, rows: '', operation: 'DROP TABLE' },
-      });
-    }
-    const facts = await exportFacts(session, source);
-    const rejected = await keepRejected(
-      session,
-      this.#store,
-      source,
-      before?.rejected ?? null,
-      this.#settings.workFolder,
-    );
-    const held = await heldAddresses(session, source);
-    const content = { facts, relations, held, rejected };
-    const quiet = before === null ? Object.values(facts).every((rows) => rows.length === 0) : false;
-    const same =
-      before !== null &&
-      JSON.stringify(content) ===
-        JSON.stringify({
-          facts: before.facts,
-          relations: before.relations,
-          held: before.held,
-          rejected: before.rejected,
-        });
-    if (changes.length === 0 && (same || quiet)) return;
-
-    const pending: PendingCommit[] = [];
-    for (const change of changes) {
-      try {
-        pending.push(await this.#format.prepare(session, change));
-      } catch (error) {
-        const relation = relations.find(({ folder }) => folder === change.table.folder);
-        throw relation === undefined ? error : asTableTrouble(error, relationName(relation));
-      }
-      if (change.kind !== 'drop') await session.run(`DELETE FROM ${change.rows}`);
-    }
-    await failpoint('after_lake_upload');
-    const ledger: Ledger = {
-      ...{ format_version: 1, id, source, serial, written_at: this.#now().toISOString() },
-      ...content,
-      pending,
-    };
-    const etag = await writeLedger(this.#store, ledger, stored);
-    this.#ledgers.set(source, { ledger, etag });
-    await this.#remember(session, ledger);
-    await failpoint('after_ledger');
+  /**
+   * The ledger stands, so the working file commits whatever comes; where a table's log cannot be written now the caller
+   * hears that its work is not visible yet, and whoever comes next brings it into the tables first.
+   */
+  async #publish(session: DuckDbSession, { source, serial, pending }: Ledger): Promise<void> {
     try {
       for (const entry of pending) {
         this.#published(entry, await this.#format.publish(session, entry));
@@ -379,43 +264,21 @@ export class Lake {
       }
       this.#settled.set(source, serial);
     } catch (error) {
-      // The ledger stands, so the working file commits; the caller hears that it is not visible yet, and whoever comes
-      // next brings it into the tables first.
       this.#unpublished = asSluiceError(error);
     }
   }
 }
 
-/** What a transaction did to a table, as the window in which it was done tells; null: nothing. */
-async function workOf(
-  session: DuckDbSession,
-  relation: LedgerRelation,
-  known: LedgerRelation | null,
-  window: OpenWindow | null,
-): Promise<Pick<TableChange, 'kind' | 'pulled' | 'operation'> | null> {
-  if (known === null) return { kind: 'create', pulled: null, operation: 'CREATE TABLE' };
-  if (window?.request.mode === 'replace') return { kind: 'replace', pulled: null, operation: 'WRITE' };
-  const isWhole = window !== null && window.pulled !== null && window.request.choose?.kind === 'all';
-  if (!isAdditive(known.columns, relation.columns)) {
-    if (!isWhole) throw new NeedsAllRows(relationName(relation));
-    return { kind: 'replace', pulled: null, operation: 'REPLACE COLUMNS' };
-  }
-  const [row] = await session.rows<{ n: string }>(`SELECT count(*) AS n FROM ${qualified(relation)}`);
-  const comes = Number(row?.n ?? 0) > 0;
-  const goes = (window?.pulled?.rows ?? 0) > 0;
-  if (isWhole && (comes || goes)) return { kind: 'replace', pulled: null, operation: 'WRITE' };
-  if (goes) return { kind: 'rows', pulled: window?.pulled ?? null, operation: 'MERGE' };
-  if (comes) return { kind: 'rows', pulled: null, operation: 'WRITE' };
-  return sameColumns(known.columns, relation.columns) ? null : { kind: 'rows', pulled: null, operation: 'ADD COLUMNS' };
-}
-
-function withAllRows(requests: readonly WindowRequest[], name: string): WindowRequest[] {
-  const asked = requests.find((request) => relationName(request) === name);
+function withAllRows(
+  requests: readonly WindowRequest[],
+  place: { readonly schema: string; readonly name: string },
+): WindowRequest[] {
+  const asked = requests.find((request) => relationName(request) === relationName(place));
   if (asked?.choose?.kind === 'all') {
-    throw new SluiceError({ code: 'INTERNAL', message: `${name} could not be written anew with all of its rows` });
+    const message = `${place.schema}.${place.name} could not be written anew with all of its rows`;
+    throw new SluiceError({ code: 'INTERNAL', message });
   }
-  const at = name.indexOf('.');
-  const request = asked ?? { schema: name.slice(0, at), name: name.slice(at + 1), told: null, counted: null };
+  const request = asked ?? { schema: place.schema, name: place.name, told: null, counted: null };
   return [...requests.filter((other) => other !== asked), { ...request, mode: 'rows', choose: { kind: 'all' } }];
 }
 
@@ -425,34 +288,4 @@ async function clearWindows(session: DuckDbSession, windows: ReadonlyMap<string,
     if (tables.has(name)) await session.run(`DELETE FROM ${qualified(request)}`);
     if (pulled !== null) await session.run(`DROP TABLE IF EXISTS ${pulled.into}`);
   }
-}
-
-/** Whose a table of the working file is; undefined for one that no ledger and no fact tells of. */
-async function relationOwners(
-  session: DuckDbSession,
-  ledgers: ReadonlyMap<string, StoredLedger>,
-): Promise<Map<string, string>> {
-  const owners = new Map<string, string>();
-  for (const [source, { ledger }] of ledgers) {
-    for (const relation of ledger.relations) owners.set(relationName(relation), source);
-  }
-  const rows = await session.rows<{ schema: string; name: string; source: string }>(
-    `SELECT target_schema AS schema, target_name AS name, split_part(address, ':', 1) AS source FROM _sluice.tables
-     WHERE target_name IS NOT NULL`,
-  );
-  for (const { schema, name, source } of rows) {
-    owners.set(relationName({ schema, name }), source);
-    owners.set(relationName({ schema, name: historyName({ name }) }), source);
-  }
-  return owners;
-}
-
-/** Addresses of which the working file holds changes. */
-async function heldAddresses(session: DuckDbSession, source: string): Promise<string[]> {
-  const prefix = 'held ';
-  const rows = await session.rows<{ name: string }>(
-    `SELECT table_name AS name FROM duckdb_tables() WHERE schema_name = '_sluice'
-       AND starts_with(table_name, ${literal(`${prefix}${source}:`)}) ORDER BY table_name`,
-  );
-  return rows.map((row) => row.name.slice(prefix.length));
 }

@@ -30,8 +30,9 @@ export interface OpenWindow {
   readonly rowsBefore: number | null;
 }
 
+/** By which tables are known here; quoted, as a dot may stand in either part. */
 export function relationName(relation: { readonly schema: string; readonly name: string }): string {
-  return `${relation.schema}.${relation.name}`;
+  return qualified({ schema: relation.schema, name: relation.name });
 }
 
 /** Fills the windows that a piece of work asks for. */

@@ -1,0 +1,156 @@
+import { randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import { failpoint } from '../../thread/failpoint.js';
+import type { DuckDbSession } from '../duckdb/session.js';
+import { qualified } from '../duckdb/sql-text.js';
+import { exportFacts } from './fact-exchange.js';
+import { folderName } from './folder-name.js';
+import { applicationId, type Ledger, type LedgerRelation, type PendingCommit } from './ledger.js';
+import { type StoredLedger, writeLedger } from './ledger-store.js';
+import type { ObjectStore } from './object-store.js';
+import { keepRejected } from './rejected-values.js';
+import type { TableChange, TableFormat } from './table-format.js';
+import { asTableTrouble, isAdditive, type OpenWindow, relationName, sameColumns } from './window.js';
+import { heldAddresses, rememberLedger } from './work-file.js';
+
+/** Brings what a transaction did for one source from the working file to its ledger. */
+
+/** A change of columns that can only be made with all rows at hand; the work is done again with them. */
+export class NeedsAllRows extends Error {
+  constructor(readonly place: { readonly schema: string; readonly name: string }) {
+    super(`${place.schema}.${place.name} has to be written anew`);
+  }
+}
+
+export interface SourceWork {
+  readonly source: string;
+  readonly before: StoredLedger | null;
+  /** The source's tables in the working file. */
+  readonly tables: readonly Pick<LedgerRelation, 'schema' | 'name' | 'columns'>[];
+  /** By relationName: the rows that the work was done on. */
+  readonly windows: ReadonlyMap<string, OpenWindow>;
+  /** By folder: the newest version of a table's log that is ours. */
+  readonly versions: ReadonlyMap<string, number>;
+}
+
+export interface CommitTools {
+  readonly store: ObjectStore;
+  readonly format: TableFormat;
+  /** For files on their way. */
+  readonly folder: string;
+  readonly now: () => Date;
+}
+
+/**
+ * Sends the files of all that changed and writes the ledger, which is the commit; its pending commits are to be published.
+ * @returns null where nothing changed
+ * @throws SluiceError LAKE_FENCED; NeedsAllRows, LakeTableTrouble; nothing is visible then
+ */
+export async function commitSource(
+  session: DuckDbSession,
+  work: SourceWork,
+  tools: CommitTools,
+): Promise<StoredLedger | null> {
+  const { source, before } = work;
+  const id = before?.ledger.id ?? randomUUID();
+  const serial = (before?.ledger.serial ?? 0) + 1;
+  const { relations, changes } = await changesOf(session, work, applicationId({ id }), serial);
+  const rejectedBefore = before?.ledger.rejected ?? null;
+  const content = {
+    facts: await exportFacts(session, source),
+    relations,
+    held: await heldAddresses(session, source),
+    rejected: await keepRejected(session, tools.store, source, rejectedBefore, tools.folder),
+  };
+  if (changes.length === 0 && isRecorded(content, before?.ledger ?? null)) return null;
+
+  const pending: PendingCommit[] = [];
+  for (const { relation, ...change } of changes) {
+    try {
+      pending.push(await tools.format.prepare(session, change));
+    } catch (error) {
+      throw asTableTrouble(error, relationName(relation));
+    }
+    if (change.kind !== 'drop') await session.run(`DELETE FROM ${change.rows}`);
+  }
+  await failpoint('after_lake_upload');
+  const written_at = tools.now().toISOString();
+  const ledger: Ledger = { format_version: 1, id, source, serial, written_at, ...content, pending };
+  const etag = await writeLedger(tools.store, ledger, before);
+  await rememberLedger(session, ledger);
+  await failpoint('after_ledger');
+  return { ledger, etag };
+}
+
+type Content = Pick<Ledger, 'facts' | 'relations' | 'held' | 'rejected'>;
+
+/** Versions of logs are noted when something else is. */
+function isRecorded(content: Content, before: Ledger | null): boolean {
+  if (before === null) return Object.values(content.facts).every((rows) => rows.length === 0);
+  const plain = ({ facts, relations, held, rejected }: Content): unknown =>
+    JSON.parse(JSON.stringify({ facts, held, rejected, relations: relations.map((r) => ({ ...r, version: null })) }));
+  return isDeepStrictEqual(plain(content), plain(before));
+}
+
+interface RelationChange extends TableChange {
+  readonly relation: { readonly schema: string; readonly name: string };
+}
+
+async function changesOf(
+  session: DuckDbSession,
+  { before, tables, windows, versions }: SourceWork,
+  application: string,
+  serial: number,
+): Promise<{ relations: LedgerRelation[]; changes: RelationChange[] }> {
+  const relations: LedgerRelation[] = [];
+  const changes: RelationChange[] = [];
+  const known = new Map((before?.ledger.relations ?? []).map((relation) => [relationName(relation), relation]));
+  for (const table of tables) {
+    const was = known.get(relationName(table)) ?? null;
+    known.delete(relationName(table));
+    const window = windows.get(relationName(table)) ?? null;
+    const told = window?.request.told ?? { key: was?.key ?? [], identity: was?.identity ?? [] };
+    const folder = was?.folder ?? `${folderName(table.schema)}/${folderName(table.name)}`;
+    const version = versions.get(folder) ?? was?.version ?? null;
+    const relation = { schema: table.schema, name: table.name, folder, columns: table.columns, ...told, version };
+    relations.push(relation);
+    const work = await workOf(session, relation, was, window);
+    if (work === null) continue;
+    const { columns, key, identity } = relation;
+    const overwriteForeign = window?.request.overwriteForeign ?? false;
+    const common = { table: { folder, application, version }, serial, columns, key, identity, overwriteForeign };
+    changes.push({ ...common, ...work, rows: qualified(table), relation });
+  }
+  for (const relation of known.values()) {
+    const { folder, columns } = relation;
+    const table = { folder, application, version: versions.get(folder) ?? relation.version };
+    changes.push({
+      ...{ table, serial, columns, key: [], identity: [], overwriteForeign: true, relation },
+      ...{ kind: 'drop', pulled: null, rows: '', operation: 'DROP TABLE' },
+    });
+  }
+  return { relations, changes };
+}
+
+/** What a transaction did to a table, as the window in which it was done tells; null: nothing. */
+async function workOf(
+  session: DuckDbSession,
+  relation: LedgerRelation,
+  known: LedgerRelation | null,
+  window: OpenWindow | null,
+): Promise<Pick<TableChange, 'kind' | 'pulled' | 'operation'> | null> {
+  if (known === null) return { kind: 'create', pulled: null, operation: 'CREATE TABLE' };
+  if (window?.request.mode === 'replace') return { kind: 'replace', pulled: null, operation: 'WRITE' };
+  const isWhole = window !== null && window.pulled !== null && window.request.choose?.kind === 'all';
+  if (!isAdditive(known.columns, relation.columns)) {
+    if (!isWhole) throw new NeedsAllRows(relation);
+    return { kind: 'replace', pulled: null, operation: 'REPLACE COLUMNS' };
+  }
+  const [row] = await session.rows<{ n: string }>(`SELECT count(*) AS n FROM ${qualified(relation)}`);
+  const comes = Number(row?.n ?? 0) > 0;
+  const goes = (window?.pulled?.rows ?? 0) > 0;
+  if (isWhole && (comes || goes)) return { kind: 'replace', pulled: null, operation: 'WRITE' };
+  if (goes) return { kind: 'rows', pulled: window?.pulled ?? null, operation: 'MERGE' };
+  if (comes) return { kind: 'rows', pulled: null, operation: 'WRITE' };
+  return sameColumns(known.columns, relation.columns) ? null : { kind: 'rows', pulled: null, operation: 'ADD COLUMNS' };
+}
