@@ -154,6 +154,7 @@ export class DeltaFormat implements TableFormat {
       ),
     });
     this.#snapshots.set(folder, result.snapshot);
+    await this.#tools.cache.trim();
     return result.version;
   }
 
