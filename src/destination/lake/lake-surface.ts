@@ -5,7 +5,7 @@ import { deletedColumn } from '../duckdb/merge-sql.js';
 import { stageName } from '../duckdb/pages.js';
 import { loadTable } from '../duckdb/running-load.js';
 import type { DuckDbSession } from '../duckdb/session.js';
-import { literal } from '../duckdb/sql-text.js';
+import { identifier, literal } from '../duckdb/sql-text.js';
 import { type DuckDbSurface, duckDbSurface, incomingTable } from '../duckdb/surface.js';
 import { historyName, metadataColumns, type TargetTable } from '../target-table.js';
 import type { FinishLoad, PageTable, RetireTable, WriteRows } from '../writer.js';
@@ -159,6 +159,7 @@ function whole(table: TargetTable, place: Place): WindowRequest {
     name,
     mode: 'rows',
     choose: { kind: 'all' },
+    untouched: null,
     told: told(table, place),
     counted: counted(table, place),
   };
@@ -176,13 +177,15 @@ function loadWindows({ table, mark }: FinishLoad, overwriteForeign: boolean): Wi
   const carries = cdc && table.output !== 'history' && table.deletes === 'soft';
   const place = { schema, name: table.name, history: false };
   const consolidated: WindowRequest = {
-    ...{ schema, name: table.name, mode: 'replace', told: told(table, place), counted: null, overwriteForeign },
+    ...{ schema, name: table.name, mode: 'replace', untouched: null, told: told(table, place), counted: null },
+    overwriteForeign,
     choose: carries ? { kind: 'other_keys', keys: keysOf(loadTable(table), table.key), key: table.key } : null,
   };
   if (!cdc || table.output === 'consolidated') return [consolidated];
   const name = historyName(table);
   const history: WindowRequest = {
-    ...{ schema, name, mode: 'rows', told: told(table, { schema, name, history: true }), counted: null },
+    ...{ schema, name, mode: 'rows', untouched: null, counted: null },
+    told: told(table, { schema, name, history: true }),
     choose: { kind: 'where', where: OPEN_VERSIONS },
   };
   return [consolidated, history];
@@ -201,13 +204,16 @@ async function pageWindows(session: DuckDbSession, entry: PageTable): Promise<Wi
   const whole = held ? 'all' : await wholeRows(session, table, stageName(entry.index));
   return placesOf(table).map((place): WindowRequest => {
     const { schema, name, history } = place;
-    const base = { schema, name, mode: 'rows', told: told(table, place), counted: counted(table, place) } as const;
+    const known = { told: told(table, place), counted: counted(table, place) };
+    const base = { schema, name, mode: 'rows', untouched: null, ...known } as const;
     if (history && truncated) return { ...base, choose: { kind: 'where', where: OPEN_VERSIONS } };
     if (relations.length === 0) return { ...base, choose: null };
     const shared = { kind: 'keys', keys, key: table.key, always: [deletedName(table)] } as const;
     // A version that is closed is written anew, as a whole.
     if (history) return { ...base, choose: { ...shared, where: OPEN_VERSIONS, whole: 'all' } };
-    return { ...base, choose: { ...shared, where: null, whole } };
+    // A row that was merged has a position in the stream; of one that was pulled in part it was not read.
+    const untouched = whole === 'all' ? null : `${identifier(metadataColumns(table.metadataPrefix).lsn)} IS NULL`;
+    return { ...base, untouched, choose: { ...shared, where: null, whole } };
   });
 }
 
@@ -238,6 +244,8 @@ function rowWindows({ table, mode }: WriteRows): WindowRequest[] {
       schema: place.schema,
       name: place.name,
       mode: 'rows',
+      // Every row whose key came is replaced.
+      untouched: null,
       told: told(table, place),
       counted: counted(table, place),
     },
@@ -255,8 +263,10 @@ function deletedName(table: TargetTable): string {
   return metadataColumns(table.metadataPrefix).deleted;
 }
 
+const NOTHING_TOLD = { untouched: null, told: null, counted: null } as const;
+
 function retiredParts(table: RetireTable): WindowRequest[] {
-  const base = { schema: table.schema, mode: 'rows', choose: { kind: 'all' }, told: null, counted: null } as const;
+  const base = { schema: table.schema, mode: 'rows', choose: { kind: 'all' }, ...NOTHING_TOLD } as const;
   return [
     ...(table.consolidated ? [{ ...base, name: table.name }] : []),
     ...(table.history ? [{ ...base, name: historyName(table) }] : []),

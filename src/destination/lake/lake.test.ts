@@ -67,20 +67,24 @@ class World {
     this.#folder = path.join(root, `${Date.now()}-${Math.random()}-${this.#folders}`);
   }
 
-  /** Merges rows by key into the one table, which is made when it is not there. */
-  async merge(rows: ReadonlyMap<number, string | null>): Promise<void> {
+  /**
+   * Merges rows by key into the one table, which is made when it is not there.
+   * @param asked keys that are pulled as well and then left alone
+   */
+  async merge(rows: ReadonlyMap<number, string | null>, asked: readonly number[] = []): Promise<void> {
     const values = [...rows].map(([id, v]) => `(${id}, ${v === null ? 'NULL' : `'${v}'`})`).join(', ');
     const session = await this.lake.opened();
     await session.run(`CREATE OR REPLACE TEMP TABLE wanted AS SELECT * FROM (VALUES ${values}) t(id, v)`);
+    const keys = ['SELECT id FROM wanted', ...asked.map((id) => `SELECT ${id}`)].join(' UNION ');
     const place = { schema: 'public', name: 't' };
     await this.lake.write(
       'shop',
       [
         {
-          ...{ ...place, mode: 'rows', told: { key: ['id'], identity: ['id'] } },
+          ...{ ...place, mode: 'rows', told: { key: ['id'], identity: ['id'] }, untouched: 'v IS NULL' },
           counted: { address: 'shop:public.t', where: 'true' },
           choose: {
-            ...{ kind: 'keys', keys: 'SELECT id FROM wanted', key: ['id'], where: null, whole: 'none', always: [] },
+            ...{ kind: 'keys', keys, key: ['id'], where: null, whole: 'none', always: [] },
           },
         },
       ],
@@ -121,6 +125,7 @@ interface Step {
   /** One for each of the next PUTs. */
   readonly faults: readonly (PutFault | null)[];
   readonly before: 'goes on' | 'other process' | 'other disk';
+  readonly asked: readonly number[];
   /** The tables' logs cannot be written, although the ledger can; the next to come has to finish what it says. */
   readonly logsDown: boolean;
 }
@@ -137,6 +142,7 @@ const step = fc.record<Step>({
     { maxLength: 6 },
   ),
   before: fc.constantFrom('goes on', 'goes on', 'other process', 'other disk'),
+  asked: fc.array(fc.nat(30), { maxLength: 4 }),
   logsDown: fc.oneof({ weight: 3, arbitrary: fc.constant(false) }, fc.constant(true)),
 });
 
@@ -158,14 +164,14 @@ describe.each(['dv', 'cow'] as const)('deletes: %s', (deletes) => {
         const world = new World(deletes);
         const expected = new Map<number, string>();
         try {
-          for (const { rows, faults, before, logsDown } of steps) {
+          for (const { rows, asked, faults, before, logsDown } of steps) {
             if (before === 'other process') world.otherProcess();
             if (before === 'other disk') world.otherDisk();
             if (logsDown) {
               world.store.beforePut = async (key) => {
                 if (key.includes('_delta_log')) throw new SluiceError({ code: 'STORE_UNREACHABLE', message: 'down' });
               };
-              await expect(world.merge(rows)).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' });
+              await expect(world.merge(rows, asked)).rejects.toMatchObject({ code: 'STORE_UNREACHABLE' });
               world.store.beforePut = null;
               remember(expected, rows);
               if (faults.length % 2 === 0) world.otherDisk();
@@ -177,7 +183,7 @@ describe.each(['dv', 'cow'] as const)('deletes: %s', (deletes) => {
             // What failed is done again until it works, as a sync does; a change by key may be done twice.
             for (let attempt = 1; ; attempt += 1) {
               try {
-                await world.merge(rows);
+                await world.merge(rows, asked);
                 break;
               } catch (error) {
                 if (!(error instanceof SluiceError) || error.code !== 'STORE_UNREACHABLE' || attempt > 10) throw error;

@@ -13,6 +13,7 @@ import type { TableFormat } from './table-format.js';
 import {
   asTableTrouble,
   LakeTableTrouble,
+  letGoOfUntouched,
   type OpenWindow,
   openWindows,
   recountRows,
@@ -235,7 +236,9 @@ export class Lake {
   async #commit(session: DuckDbSession): Promise<void> {
     const windows = this.#windows;
     const tables = await windowTables(session);
-    await recountRows(session, windows, new Set(tables.map(relationName)));
+    const names = new Set(tables.map(relationName));
+    await recountRows(session, windows, names);
+    await letGoOfUntouched(session, windows, names);
     const ledgers = [...this.#ledgers.values()].map(({ ledger }) => ledger);
     const owners = await relationOwners(session, ledgers);
     for (const source of new Set([...(await knownSources(session)), ...this.#ledgers.keys()])) {
@@ -279,7 +282,10 @@ function withAllRows(
     throw new SluiceError({ code: 'INTERNAL', message });
   }
   const request = asked ?? { schema: place.schema, name: place.name, told: null, counted: null };
-  return [...requests.filter((other) => other !== asked), { ...request, mode: 'rows', choose: { kind: 'all' } }];
+  return [
+    ...requests.filter((other) => other !== asked),
+    { ...request, mode: 'rows', choose: { kind: 'all' }, untouched: null },
+  ];
 }
 
 async function clearWindows(session: DuckDbSession, windows: ReadonlyMap<string, OpenWindow>): Promise<void> {
