@@ -1,5 +1,5 @@
 import { OP_DELETE, unchangedColumnNames } from '../../batch/change-columns.js';
-import { type PlainError, toPlain } from '../../error/sluice-error.js';
+import { type PlainError, SluiceError, toPlain } from '../../error/sluice-error.js';
 import { hasHeld, heldTable } from '../duckdb/held-changes.js';
 import { deletedColumn } from '../duckdb/merge-sql.js';
 import { stageName } from '../duckdb/pages.js';
@@ -25,10 +25,20 @@ export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDb
   });
   const write = <T>(source: string, windows: readonly WindowRequest[], work: () => Promise<T>): Promise<T> =>
     lake.write(source, windows, work).catch(plainly);
-  /** Work that changes facts alone, which then go into the ledger. */
-  const recording = async (work: () => Promise<void>): Promise<void> => {
-    const session = await lake.opened();
-    await session.transaction(work);
+  /** By load: what the lake said of the source's working file when it began. */
+  const begun = new Map<string, number>();
+  const begins = (table: TargetTable): void => {
+    begun.set(table.address, lake.generationOf(sourceOf(table)));
+  };
+  /** The changes that were held for a load may be gone, and with them what happened while it was under way. */
+  const assertUndisturbed = (table: TargetTable): void => {
+    if (begun.get(table.address) === lake.generationOf(sourceOf(table))) return;
+    throw new SluiceError({
+      code: 'SNAPSHOT_RACED',
+      address: table.address,
+      message: 'the lake was written by another Sluice, or by an unknown end of a commit, while the table was loaded',
+      hint: 'nothing was changed; the load is made again',
+    });
   };
   return {
     ...inner,
@@ -37,18 +47,28 @@ export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDb
       await lake.opened();
       await beforeLoad();
       for (const place of placesOf(begin.table)) await lake.refuseOccupied(place);
+      begins(begin.table);
       return inner.beginLoad(begin);
+    },
+
+    async resumeLoad(load) {
+      await lake.opened();
+      begins(load.table);
+      return inner.resumeLoad(load);
     },
 
     async finishLoad(finish) {
       // A load that somebody asked for, by a plan or by resync, brings a generation of its own.
       const loaded = await loadedGeneration(await lake.opened(), finish.table.address);
       const windows = loadWindows(finish, loaded < finish.table.generation);
+      if (finish.mark !== null) assertUndisturbed(finish.table);
       return write(sourceOf(finish.table), windows, () => inner.finishLoad(finish));
     },
 
     async finishBackfill(backfill) {
       const { table } = backfill;
+      await lake.opened();
+      assertUndisturbed(table);
       const all = placesOf(table).map((place) => whole(table, place));
       return write(sourceOf(table), all, () => inner.finishBackfill(backfill));
     },
@@ -92,7 +112,18 @@ export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDb
         .catch(plainly);
     },
 
-    requestSnapshot: (request) => recording(() => inner.requestSnapshot(request)),
+    // Facts alone, which go into the ledger.
+    requestSnapshot: (request) =>
+      write(sourceOf(request), [], async () => {
+        const session = await lake.opened();
+        await session.transaction(() => inner.requestSnapshot(request));
+      }),
+    recordFailure: (failure) => write(failure.source, [], () => inner.recordFailure(failure)),
+    recordPartitions: (request) => write(sourceOf(request), [], () => inner.recordPartitions(request)),
+    moveStream: (request) => write(request.to, [], () => inner.moveStream(request)),
+    forgetStream: (source) => write(source, [], () => inner.forgetStream(source)),
+    restartStream: (request) => write(request.source, [], () => inner.restartStream(request)),
+    dropTable: (table) => write(sourceOf(table), [], () => inner.dropTable(table)),
 
     // What may take all rows says so when it is tried without them.
     addColumns: (request) => write(sourceOf(request.table), [], () => inner.addColumns(request)),

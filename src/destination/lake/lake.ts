@@ -29,6 +29,9 @@ export interface LakeSettings {
   readonly workFolder: string;
 }
 
+/** How often in a row work is done again because somebody rearranged the files of a table meanwhile. */
+const MAX_MOVES = 3;
+
 /**
  * A lake as one thread writes it. Work is done on the working file, by the very code that a DuckDB destination uses; at
  * the end of each of its transactions what it did is brought to the lake, and only then the working file commits. The
@@ -51,6 +54,10 @@ export class Lake {
   #writing: string | null = null;
   /** What went wrong after the ledger was written: the work is done, but not visible yet. */
   #unpublished: SluiceError | null = null;
+  /** Nobody knows what became of the last commit: the lake has to be looked at again. */
+  #inDoubt = false;
+  /** By source: how often what the working file held of it was thrown away. */
+  readonly #wipes = new Map<string, number>();
 
   constructor(
     settings: LakeSettings,
@@ -70,6 +77,8 @@ export class Lake {
 
   /** The working file, in step with the lake, with every pending commit in its table. */
   async opened(limits: { readonly busyWaitMs: number } | null = null): Promise<DuckDbSession> {
+    // After work that has no part in write().
+    if (this.#inDoubt || this.#unpublished !== null) await this.#doubt();
     if (this.#session !== null) return this.#session;
     await mkdir(this.#settings.workFolder, { recursive: true });
     const session = await DuckDbSession.open({ ...this.#settings.session, ...limits }, this.#onWait);
@@ -81,7 +90,7 @@ export class Lake {
       session.close();
       throw error;
     }
-    session.beforeCommit = () => this.#commit(session);
+    session.beforeCommit = () => this.#beforeCommit(session);
     this.#session = session;
     return session;
   }
@@ -110,17 +119,25 @@ export class Lake {
    * @throws SluiceError LAKE_FENCED, DELTA_FOREIGN_WRITE, and what the store throws
    */
   async write<T>(source: string, requests: readonly WindowRequest[], work: () => Promise<T>): Promise<T> {
-    const session = await this.opened();
-    this.#writing = source;
     let wanted = requests;
-    for (;;) {
+    for (let moves = 0; ; ) {
+      const session = await this.opened();
+      this.#writing = source;
       try {
         return await this.#writeOnce(session, wanted, work);
       } catch (error) {
-        if (!(error instanceof NeedsAllRows)) throw error;
-        wanted = withAllRows(wanted, error.place);
+        if (error instanceof NeedsAllRows) wanted = withAllRows(wanted, error.place);
+        else if (!(error instanceof SluiceError && error.code === 'LAKE_MOVED') || ++moves > MAX_MOVES) throw error;
       }
     }
+  }
+
+  /**
+   * Changes whenever what the working file held of a source was thrown away, as it was not what the lake says: a load that
+   * began before that lacks the changes that were held for it.
+   */
+  generationOf(source: string): number {
+    return this.#wipes.get(source) ?? 0;
   }
 
   /** Does work on the rows that it asks for and that changes nothing of them. */
@@ -155,13 +172,14 @@ export class Lake {
   /** After a failure the next work begins with the lake as it is. */
   async #doubt(): Promise<void> {
     this.#unpublished = null;
+    this.#inDoubt = false;
     this.#format.forget();
     const session = this.#session;
     if (session === null) return;
     session.beforeCommit = null;
     try {
       await this.#readLake(session);
-      session.beforeCommit = () => this.#commit(session);
+      session.beforeCommit = () => this.#beforeCommit(session);
     } catch {
       // Whoever comes next opens the file anew and hears of it, if it is still so.
       this.release();
@@ -186,6 +204,7 @@ export class Lake {
     for (const source of new Set([...remembered.keys(), ...(await knownSources(session))])) {
       const ledger = this.#ledgers.get(source)?.ledger;
       if (ledger !== undefined && remembered.get(source) === ledgerMark(ledger)) continue;
+      this.#wipes.set(source, this.generationOf(source) + 1);
       await session.transaction(() => wipeSource(session, source));
       remembered.delete(source);
     }
@@ -230,6 +249,15 @@ export class Lake {
          error_message = ${literal(message)}, error_at = TIMESTAMPTZ ${literal(this.#now().toISOString())}
        WHERE target_schema = ${literal(relation.schema)} AND ${literal(relation.name)} IN (target_name, target_name || '_cdc')`,
     );
+  }
+
+  async #beforeCommit(session: DuckDbSession): Promise<void> {
+    try {
+      await this.#commit(session);
+    } catch (error) {
+      if (!(error instanceof NeedsAllRows)) this.#inDoubt = true;
+      throw error;
+    }
   }
 
   /** The end of a transaction: what it did goes to the lake. */

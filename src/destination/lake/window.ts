@@ -87,6 +87,7 @@ const TABLE_CODES: readonly ErrorCode[] = [
   'DELTA_LOG_CORRUPT',
   'DELTA_DV_CORRUPT',
   'STORE_OBJECT_MISSING',
+  'STORE_FORBIDDEN',
 ];
 
 export function asTableTrouble(error: unknown, relation: string): unknown {
