@@ -220,6 +220,7 @@ export class CdcSync {
       publication,
       startLsn: formatLsn(stream.confirmed),
       flush,
+      idle: deps.destination.idle,
       spillFolder: deps.spillFolder,
     });
     stream.readFrom(feed);

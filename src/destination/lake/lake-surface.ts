@@ -9,6 +9,7 @@ import { identifier, literal } from '../duckdb/sql-text.js';
 import { type DuckDbSurface, duckDbSurface, incomingTable } from '../duckdb/surface.js';
 import { historyName, metadataColumns, type TargetTable } from '../target-table.js';
 import type { FinishLoad, PageTable, RetireTable, WriteRows } from '../writer.js';
+import { canWait, rememberLook, withLooks } from './idle-page.js';
 import type { Lake } from './lake.js';
 import { hasTemporary, keysOf, LakeTableTrouble, relationName, type WindowRequest } from './window.js';
 
@@ -18,7 +19,7 @@ import { hasTemporary, keysOf, LakeTableTrouble, relationName, type WindowReques
  */
 export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDbSurface {
   const inner = duckDbSurface({
-    openedToLook: async (limits) => ((await lake.exists()) ? lake.opened(limits) : null),
+    openedToLook: (limits) => lake.openedToLook(limits),
     opened: () => lake.opened(),
     release: async () => lake.release(),
     publish: async () => undefined,
@@ -42,6 +43,12 @@ export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDb
   };
   return {
     ...inner,
+
+    async readFacts(limits) {
+      const session = await lake.openedToLook(limits);
+      const facts = await inner.readFacts(limits);
+      return session === null ? facts : withLooks(session, facts);
+    },
 
     async beginLoad(begin) {
       await lake.opened();
@@ -75,6 +82,11 @@ export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDb
 
     async commitPage(page) {
       const session = await lake.opened();
+      const now = lake.now();
+      if (await canWait(session, page, now)) {
+        await rememberLook(session, page, now);
+        return { recorded: false, tables: [] };
+      }
       const troubles = new Map<number, PlainError>();
       for (;;) {
         // The changes of a table that cannot be written now are held; its neighbours go on.

@@ -1,10 +1,11 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { asSluiceError, SluiceError } from '../../error/sluice-error.js';
 import { failpoint } from '../../thread/failpoint.js';
 import { DuckDbSession, type SessionSettings } from '../duckdb/session.js';
 import { literal, qualified } from '../duckdb/sql-text.js';
 import { knownSources } from './fact-exchange.js';
 import { folderName } from './folder-name.js';
+import { LOOKS_DDL } from './idle-page.js';
 import { commitSource, NeedsAllRows } from './lake-commit.js';
 import { applicationId, type Ledger, type LedgerRelation, type PendingCommit } from './ledger.js';
 import { readLedgers, type StoredLedger } from './ledger-store.js';
@@ -42,7 +43,7 @@ export class Lake {
   readonly #store: ObjectStore;
   readonly #format: TableFormat;
   readonly #onWait: (what: string) => void;
-  readonly #now: () => Date;
+  readonly now: () => Date;
   #session: DuckDbSession | null = null;
   #ledgers = new Map<string, StoredLedger>();
   /** By folder: the version of a table's log that our last commit made. */
@@ -72,7 +73,7 @@ export class Lake {
     this.#store = deps.store;
     this.#format = deps.format;
     this.#onWait = deps.onWait;
-    this.#now = deps.now;
+    this.now = deps.now;
   }
 
   /** The working file, in step with the lake, with every pending commit in its table. */
@@ -84,7 +85,7 @@ export class Lake {
     const session = await DuckDbSession.open({ ...this.#settings.session, ...limits }, this.#onWait);
     try {
       await session.prepareLayout();
-      await session.run(WORK_DDL);
+      for (const ddl of [WORK_DDL, LOOKS_DDL]) await session.run(ddl);
       await this.#readLake(session);
     } catch (error) {
       session.close();
@@ -93,6 +94,15 @@ export class Lake {
     session.beforeCommit = () => this.#beforeCommit(session);
     this.#session = session;
     return session;
+  }
+
+  /** As {@link opened}, but null where the lake holds nothing of Sluice's; no working file is made for that. */
+  async openedToLook(limits: { readonly busyWaitMs: number } | null): Promise<DuckDbSession | null> {
+    // The lake is listed once: what is listed before the file is held may be old when it is.
+    const isThere = this.#session !== null || (await stat(this.#settings.session.path).catch(() => null)) !== null;
+    if (!isThere && !(await this.exists())) return null;
+    const session = await this.opened(limits);
+    return this.#ledgers.size > 0 ? session : null;
   }
 
   /** Whether the lake holds anything of Sluice's. */
@@ -246,7 +256,7 @@ export class Lake {
     const { code, message } = trouble.reason;
     await session.run(
       `UPDATE _sluice.tables SET resnapshot_reason = ${literal(code)}, error_code = ${literal(code)},
-         error_message = ${literal(message)}, error_at = TIMESTAMPTZ ${literal(this.#now().toISOString())}
+         error_message = ${literal(message)}, error_at = TIMESTAMPTZ ${literal(this.now().toISOString())}
        WHERE target_schema = ${literal(relation.schema)} AND ${literal(relation.name)} IN (target_name, target_name || '_cdc')`,
     );
   }
@@ -275,7 +285,7 @@ export class Lake {
       const written = await commitSource(
         session,
         { source, before, tables: own, windows, versions: this.#versions },
-        { store: this.#store, format: this.#format, folder: this.#settings.workFolder, now: this.#now },
+        { store: this.#store, format: this.#format, folder: this.#settings.workFolder, now: this.now },
       );
       if (written === null) continue;
       this.#ledgers.set(source, written);
