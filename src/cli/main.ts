@@ -21,6 +21,9 @@ import { errorText } from './view/error-view.js';
 /** Holds package.json and schema/; the same distance from src/cli and from dist/cli. */
 const PACKAGE_ROOT = new URL('../../', import.meta.url);
 
+// The SDK for S3 would tell users of Node 20 to upgrade, though it works there and Sluice supports that version.
+process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
+
 const readText = (path: string | URL): Promise<string> => readFile(path, 'utf8');
 const terminal = processTerminal(process);
 // A fault that no command caught still ends in one clear block.

@@ -244,7 +244,8 @@ async function pageWindows(session: DuckDbSession, entry: PageTable): Promise<Wi
   const truncated = entry.truncates.length > 0;
   if (relations.length === 0 && !truncated) return [];
   const keys = relations.map((relation) => keysOf(relation, table.key)).join(' UNION ');
-  const whole = held ? 'all' : await wholeRows(session, table, stageName(entry.index));
+  // Changes that were held may do anything; a TRUNCATE alone brings none.
+  const whole = held || !staged ? 'all' : await wholeRows(session, table, stageName(entry.index));
   return placesOf(table).map((place): WindowRequest => {
     const { schema, name, history } = place;
     const known = { told: told(table, place), counted: counted(table, place) };
