@@ -8,7 +8,7 @@ import type { DuckDbSession } from '../duckdb/session.js';
 import { identifier, literal } from '../duckdb/sql-text.js';
 import { type DuckDbSurface, duckDbSurface, incomingTable } from '../duckdb/surface.js';
 import { historyName, metadataColumns, type TargetTable } from '../target-table.js';
-import type { FinishLoad, PageTable, RetireTable, WriteRows } from '../writer.js';
+import type { FinishLoad, PageTable, RenameColumns, RetireTable, WriteRows } from '../writer.js';
 import { canWait, rememberLook, withLooks } from './idle-page.js';
 import type { Lake } from './lake.js';
 import { hasTemporary, keysOf, LakeTableTrouble, relationName, type WindowRequest } from './window.js';
@@ -140,7 +140,8 @@ export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDb
     // What may take all rows says so when it is tried without them.
     addColumns: (request) => write(sourceOf(request.table), [], () => inner.addColumns(request)),
     widenColumns: (table) => write(sourceOf(table), [], () => inner.widenColumns(table)),
-    renameColumns: (request) => write(sourceOf(request.table), [], () => inner.renameColumns(request)),
+    renameColumns: (request) =>
+      write(sourceOf(request.table), renamedWindows(request), () => inner.renameColumns(request)),
 
     retireTable: (table) => write(sourceOf(table), retiredParts(table), () => inner.retireTable(table)),
     moveTable: (request) => write(sourceOf(request.to), retiredParts(request.from), () => inner.moveTable(request)),
@@ -190,8 +191,10 @@ function counted(table: TargetTable, place: Place): WindowRequest['counted'] {
 }
 
 /** What a place's rows are told apart by: of a history, each change of a key is a row. */
-function told(table: TargetTable, place: Place): WindowRequest['told'] {
+function told(table: TargetTable, place: Place): NonNullable<WindowRequest['told']> {
   const { lsn, seq } = metadataColumns(table.metadataPrefix);
+  // Rows that are only appended may bear one key more than once.
+  if (table.method === 'append' || table.method === 'full_table') return { key: table.key, identity: [] };
   return { key: table.key, identity: place.history ? [...table.key, lsn, seq] : table.key };
 }
 
@@ -301,6 +304,17 @@ function rowWindows({ table, mode }: WriteRows): WindowRequest[] {
             ...{ whole: 'none', always: [] },
           },
   }));
+}
+
+/** No rows: what tells them apart bears its new names. */
+function renamedWindows({ table, renames }: RenameColumns): WindowRequest[] {
+  const newName = (name: string): string => renames.find(({ from }) => from === name)?.to ?? name;
+  return placesOf(table).map((place) => {
+    const { key, identity } = told(table, place);
+    const { schema, name } = place;
+    const names = { key: key.map(newName), identity: identity.map(newName) };
+    return { schema, name, mode: 'rows', choose: null, told: names, counted: null, untouched: null };
+  });
 }
 
 function deletedName(table: TargetTable): string {
