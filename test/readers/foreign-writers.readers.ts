@@ -50,6 +50,12 @@ describe.each(['dv', 'cow'] as const)('beside another writer (%s)', (deletes) =>
     }
   }
 
+  async function die(failpoint: string): Promise<void> {
+    await fixture.close();
+    const end = await runCli(fixture, ['sync', '--force'], { failpoint });
+    expect({ signal: end.signal, output: end.output }).toEqual({ signal: 'SIGKILL', output: end.output });
+  }
+
   const folderOf = (table: string): string => path.join(fixture.folder, 'lake', 'public', table);
 
   async function foreign(verb: string, table: string, argument = ''): Promise<unknown> {
@@ -62,7 +68,7 @@ describe.each(['dv', 'cow'] as const)('beside another writer (%s)', (deletes) =>
     return files.filter((file) => /^\d+\.json$/.test(file)).sort();
   }
 
-  /** delta-rs does not rearrange tables with deletion vectors: there the log of what it can is enough. */
+  /** @returns how many files it took out */
   async function compactAll(): Promise<number> {
     let removed = 0;
     for (const table of ['users', 'users_cdc', 'orders', 'clicks']) {
@@ -98,8 +104,7 @@ describe.each(['dv', 'cow'] as const)('beside another writer (%s)', (deletes) =>
       await moreRounds(2);
       round += 1;
       await work(fixture, round);
-      await fixture.close();
-      expect(await runCli(fixture, ['sync', '--force'], { failpoint })).toMatchObject({ signal: 'SIGKILL' });
+      await die(failpoint);
       expect(await compactAll()).toBeGreaterThan(0);
       await fixture.sync();
       expect(await shopProblems(fixture)).toEqual([]);
@@ -156,10 +161,7 @@ describe.each(['dv', 'cow'] as const)('beside another writer (%s)', (deletes) =>
     async () => {
       round += 1;
       await work(fixture, round);
-      await fixture.close();
-      expect(await runCli(fixture, ['sync', '--force'], { failpoint: 'after_ledger' })).toMatchObject({
-        signal: 'SIGKILL',
-      });
+      await die('after_ledger');
       await foreign('append', 'orders', '{"id": 88888, "_ph_cdc_op": "I"}');
       const commits = await commitsOf('orders');
       expect(await failures()).toEqual([[`${SOURCE}:public.orders`, 'DELTA_FOREIGN_WRITE']]);
