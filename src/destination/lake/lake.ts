@@ -12,9 +12,11 @@ import { folderName } from './folder-name.js';
 import { LOOKS_DDL } from './idle-page.js';
 import { applicationId, type Ledger, type LedgerRelation, type PendingCommit } from './ledger.js';
 import { readLedgers, type StoredLedger, writeLedger } from './ledger-store.js';
-import type { ObjectStore } from './object-store.js';
+import type { ObjectStore, StoreTraffic } from './object-store.js';
 import { importRejected, keepRejected } from './rejected-values.js';
+import { RUN_COST_DDL, recordRunCosts } from './run-cost.js';
 import type { TableChange, TableFormat } from './table-format.js';
+import { addTraffic, NO_TRAFFIC, trafficSince } from './traffic.js';
 import {
   asTableTrouble,
   createWindow,
@@ -67,6 +69,9 @@ export class Lake {
   #writing: string | null = null;
   /** What went wrong after the ledger was written: the work is done, but not visible yet. */
   #unpublished: SluiceError | null = null;
+  /** What had been asked of the store when the work began that goes on; null: there is none. */
+  #begun: StoreTraffic | null = null;
+  readonly #traffic = (): StoreTraffic => this.traffic;
 
   constructor(
     settings: LakeSettings,
@@ -84,6 +89,11 @@ export class Lake {
     this.now = deps.now;
   }
 
+  /** What was asked of the store since it was opened. */
+  get traffic(): StoreTraffic {
+    return this.#store.traffic;
+  }
+
   /** The working file, in step with the lake, with every pending commit in its table. */
   async opened(limits: { readonly busyWaitMs: number } | null = null): Promise<DuckDbSession> {
     if (this.#session !== null) return this.#session;
@@ -91,7 +101,7 @@ export class Lake {
     const session = await DuckDbSession.open({ ...this.#settings.session, ...limits }, this.#onWait);
     try {
       await session.prepareLayout();
-      for (const ddl of [WORK_DDL, LOOKS_DDL]) await session.run(ddl);
+      for (const ddl of [WORK_DDL, LOOKS_DDL, ...RUN_COST_DDL]) await session.run(ddl);
       await this.#readLake(session);
     } catch (error) {
       session.close();
@@ -151,7 +161,7 @@ export class Lake {
   /** Does work on the rows that it asks for and that changes nothing of them. */
   async look<T>(requests: readonly WindowRequest[], work: () => Promise<T>): Promise<T> {
     const session = await this.opened();
-    const windows = await openWindows(session, this.#format, requests, this.#relations());
+    const windows = await openWindows(session, this.#format, requests, this.#relations(), this.#traffic);
     try {
       return await work();
     } finally {
@@ -161,8 +171,9 @@ export class Lake {
 
   async #writeOnce<T>(session: DuckDbSession, requests: readonly WindowRequest[], work: () => Promise<T>): Promise<T> {
     let windows = new Map<string, OpenWindow>();
+    this.#begun = this.#traffic();
     try {
-      windows = await openWindows(session, this.#format, requests, this.#relations());
+      windows = await openWindows(session, this.#format, requests, this.#relations(), this.#traffic);
       this.#windows = windows;
       const result = await work();
       if (this.#unpublished !== null) throw this.#unpublished;
@@ -172,6 +183,7 @@ export class Lake {
       if (!(error instanceof NeedsAllRows)) await this.#doubt();
       throw error;
     } finally {
+      this.#begun = null;
       this.#windows = new Map();
       if (this.#session !== null) await clearWindows(session, windows);
     }
@@ -313,6 +325,7 @@ export class Lake {
   ): Promise<void> {
     const stored = this.#ledgers.get(source) ?? null;
     const before = stored?.ledger ?? null;
+    const begun = this.#begun ?? this.#traffic();
     const id = before?.id ?? randomUUID();
     const serial = (before?.serial ?? 0) + 1;
     const application = applicationId({ id });
@@ -363,7 +376,9 @@ export class Lake {
     if (changes.length === 0 && (same || quiet)) return;
 
     const pending: PendingCommit[] = [];
+    const costs = new Map([...windows].map(([name, { cost }]) => [name, cost]));
     for (const change of changes) {
+      const asked = this.#traffic();
       try {
         pending.push(await this.#format.prepare(session, change));
       } catch (error) {
@@ -371,13 +386,21 @@ export class Lake {
         throw relation === undefined ? error : asTableTrouble(error, relationName(relation));
       }
       if (change.kind !== 'drop') await session.run(`DELETE FROM ${change.rows}`);
+      const name = relations.find(({ folder }) => folder === change.table.folder);
+      if (name === undefined) continue;
+      // And its commit, which is written once the ledger is.
+      const spent = addTraffic(trafficSince(asked, this.#traffic()), sending(pending.at(-1)));
+      costs.set(relationName(name), addTraffic(costs.get(relationName(name)) ?? NO_TRAFFIC, spent));
     }
     await failpoint('after_lake_upload');
-    const ledger: Ledger = {
+    const draft: Ledger = {
       ...{ format_version: 1, id, source, serial, written_at: this.now().toISOString() },
       ...content,
       pending,
     };
+    const total = [sending(draft), ...pending.map(sending)].reduce(addTraffic, trafficSince(begun, this.#traffic()));
+    const hasRuns = await recordRunCosts(session, source, costs, total);
+    const ledger: Ledger = hasRuns ? { ...draft, facts: await exportFacts(session, source) } : draft;
     const etag = await writeLedger(this.#store, ledger, stored);
     this.#ledgers.set(source, { ledger, etag });
     await this.#remember(session, ledger);
@@ -394,6 +417,11 @@ export class Lake {
       this.#unpublished = asSluiceError(error);
     }
   }
+}
+
+/** One PUT of a document. */
+function sending(document: unknown): StoreTraffic {
+  return { ...NO_TRAFFIC, puts: 1, bytesSent: Buffer.byteLength(JSON.stringify(document)) };
 }
 
 /** What a transaction did to a table, as the window in which it was done tells; null: nothing. */
