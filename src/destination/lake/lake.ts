@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { asSluiceError, SluiceError } from '../../error/sluice-error.js';
 import { failpoint } from '../../thread/failpoint.js';
 import { DuckDbSession, type SessionSettings } from '../duckdb/session.js';
@@ -21,6 +20,7 @@ import {
   windowTables,
 } from './window.js';
 import { fillSource, ledgerMark, relationOwners, rememberedLedgers, WORK_DDL, wipeSource } from './work-file.js';
+import { makeWorkFolder } from './work-folder.js';
 
 export interface LakeSettings {
   /** The working file; its folder holds everything else that is kept on the disk. */
@@ -70,7 +70,7 @@ export class Lake {
   /** The working file, in step with the lake, with every pending commit in its table. */
   async opened(limits: { readonly busyWaitMs: number } | null = null): Promise<DuckDbSession> {
     if (this.#session !== null) return this.#session;
-    await mkdir(this.#settings.workFolder, { recursive: true });
+    await makeWorkFolder(this.#settings.workFolder);
     const session = await DuckDbSession.open({ ...this.#settings.session, ...limits }, this.#onWait);
     try {
       await session.prepareLayout();
@@ -238,12 +238,24 @@ export class Lake {
     await recountRows(session, windows, new Set(tables.map(relationName)));
     const ledgers = [...this.#ledgers.values()].map(({ ledger }) => ledger);
     const owners = await relationOwners(session, ledgers);
-    for (const source of new Set([...(await knownSources(session)), ...this.#ledgers.keys()])) {
-      const own = tables.filter((table) => (owners.get(relationName(table)) ?? this.#writing) === source);
+    const ownerOf = (table: { readonly schema: string; readonly name: string }) =>
+      owners.get(relationName(table)) ?? this.#writing;
+    const handedOver = new Map<string, LedgerRelation>();
+    for (const { source, relations } of ledgers) {
+      for (const relation of relations) {
+        const stays = tables.some((table) => relationName(table) === relationName(relation));
+        if (stays && ownerOf(relation) !== source) handedOver.set(relationName(relation), relation);
+      }
+    }
+    // Who takes a table over writes first: a crash in between must not leave it without an owner.
+    const first = tables.filter((table) => handedOver.has(relationName(table))).map(ownerOf);
+    const all = [...first, ...(await knownSources(session)), ...this.#ledgers.keys()];
+    for (const source of new Set(all.filter((name) => name !== null))) {
+      const own = tables.filter((table) => ownerOf(table) === source);
       const before = this.#ledgers.get(source) ?? null;
       const written = await commitSource(
         session,
-        { source, before, tables: own, windows, versions: this.#versions },
+        { source, before, tables: own, handedOver, windows, versions: this.#versions },
         { store: this.#store, format: this.#format, folder: this.#settings.workFolder, now: this.#now },
       );
       if (written === null) continue;
