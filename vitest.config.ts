@@ -4,6 +4,8 @@ import { defineConfig } from 'vitest/config';
 export const LONG_SUITES = [
   'test/verify/**/*.test.ts',
   'test/cli/interrupted-apply.test.ts',
+  'test/continuous/kill.test.ts',
+  'test/demo.test.ts',
   'test/kill/parallel-snapshot.test.ts',
   'test/kill/resumed-snapshot.test.ts',
   'test/oracle/published-columns.test.ts',

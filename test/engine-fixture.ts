@@ -50,8 +50,8 @@ export type Cells = readonly (string | null)[];
 export const SOURCE = 'shop';
 
 /**
- * Where suites write that do not say where: SLUICE_TEST_DESTINATION=delta-dv or delta-cow runs them on a lake in a folder
- * instead of a DuckDB file.
+ * Where suites write that do not say where: SLUICE_TEST_DESTINATION=delta-dv, delta-cow or parquet runs them on a lake in a
+ * folder instead of a DuckDB file.
  */
 const EVERYDAY_DESTINATION = ((): Readonly<Record<string, unknown>> => {
   const wanted = process.env['SLUICE_TEST_DESTINATION'] ?? 'duckdb';
@@ -61,8 +61,10 @@ const EVERYDAY_DESTINATION = ((): Readonly<Record<string, unknown>> => {
     case 'delta-dv':
     case 'delta-cow':
       return { type: 'local', path: 'lake', format: 'delta', deletes: wanted.slice('delta-'.length) };
+    case 'parquet':
+      return { type: 'local', path: 'lake', format: 'parquet' };
     default:
-      throw new Error(`SLUICE_TEST_DESTINATION=${wanted}: duckdb, delta-dv or delta-cow`);
+      throw new Error(`SLUICE_TEST_DESTINATION=${wanted}: duckdb, delta-dv, delta-cow or parquet`);
   }
 })();
 const PASSWORD_VARIABLE = 'FIXTURE_PASSWORD';

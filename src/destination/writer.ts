@@ -236,6 +236,11 @@ export interface CommitPage extends StreamIdentity {
   readonly transactions: number;
   /** Ids of streamed transactions that no snapshot sees yet; they replace those recorded before. */
   readonly unseen: readonly number[];
+  /**
+   * The page says no more than that nothing happened: a destination where each write is paid for may leave it unwritten,
+   * for a while. It then comes again.
+   */
+  readonly isIdle: boolean;
 }
 
 export interface PageTableOutcome {
@@ -250,6 +255,8 @@ export interface PageTableOutcome {
 }
 
 export interface PageOutcome {
+  /** The position is durable. False only of an idle page: Postgres is not told of it then. */
+  readonly recorded: boolean;
   readonly tables: readonly PageTableOutcome[];
 }
 

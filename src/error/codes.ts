@@ -146,6 +146,15 @@ export const ERROR_CODES = {
   LEDGER_UNREADABLE: { exit: 1, retry: STOP },
   /** Another Sluice has written the same source to the same lake. Only one may: end the other one. What it wrote stands. */
   LAKE_FENCED: { exit: 1, retry: STOP },
+  /**
+   * Somebody else wrote the `latest.json` of a table of Parquet files that Sluice keeps; nothing was overwritten. Let nobody
+   * else write there, then `sluice resync` the table.
+   */
+  PARQUET_FOREIGN_WRITE: { exit: 1, retry: STOP },
+  /** A table's `latest.json` is gone or cannot be read. Bring it back from an older version, or `sluice resync` the table. */
+  PARQUET_MANIFEST_CORRUPT: { exit: 1, retry: STOP },
+  /** A column has the name of one that Sluice adds to Parquet files (`_sluice_commit`, `_sluice_removed`). Leave it out. */
+  PARQUET_COLUMN_RESERVED: { exit: 1, retry: STOP },
   /** Somebody rearranged a table's files in the middle of a commit. Nothing was changed; the next sync does it again. */
   LAKE_MOVED: { exit: 75, retry: SOON },
   /** A deletion vector of a Delta table does not follow its format, or its CRC is wrong: the message says in which file and where. Nothing was read from it. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Config, DestinationConfig } from '../config/config.js';
 import type { SecretDeps } from '../config/secret.js';
 import { openDuckDbWriter } from '../destination/duckdb/duckdb-writer.js';
+import { IDLE_MS } from '../destination/lake/idle-page.js';
 import { type LakeThreadSettings, openLakeWriter } from '../destination/lake/lake-writer.js';
 import { resolveS3Settings } from '../destination/lake/store/resolve-s3.js';
 import type { DestinationWriter } from '../destination/writer.js';
@@ -14,11 +15,19 @@ import { Mutex } from './mutex.js';
 /** How long a sync waits for a file that another process holds, before it ends with DESTINATION_BUSY. */
 const BUSY_WAIT_MS = 30_000;
 
+const DUCKDB_IDLE = { everyMs: 15_000, atEnd: true } as const;
+const LAKE_IDLE = { everyMs: IDLE_MS, atEnd: false } as const;
+
 /** A destination while the engine lives: its writer and what keeps callers from getting in each other's way. */
 export interface OpenDestination {
   readonly name: string;
   readonly dialect: Dialect;
   readonly writer: DestinationWriter;
+  /**
+   * When a position that moved without any changes is written while a stream is followed: it costs a write, and frees WAL.
+   * A lake asks to be paid for each.
+   */
+  readonly idle: { readonly everyMs: number; readonly atEnd: boolean };
   /** Held from staging a page to its commit, and by the last step of a load: what a table's mode is must not change in between. */
   readonly pages: Mutex;
   /** Syncs that work with it: the file stays open between their steps. */
@@ -64,6 +73,7 @@ export class Destinations {
       name,
       dialect: dialectOf(settings),
       writer,
+      idle: settings.type === 'duckdb' ? DUCKDB_IDLE : LAKE_IDLE,
       pages: new Mutex(),
       users: 0,
       continueLoad: async (address, control) => {

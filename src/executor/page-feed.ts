@@ -17,6 +17,8 @@ export type FeedRequest = Omit<PageRequest, 'snapshot'>;
 
 /** Where the pages of a stream come from. */
 export interface PageFeed {
+  /** A page that was not confirmed is read again with the next; otherwise none comes before it is confirmed. */
+  readonly repeats: boolean;
   /** Sends the next page through the request's channel. */
   stage(request: FeedRequest, signal: AbortSignal): Promise<FedPage>;
   /** Law 1: the destination has committed everything before `lsn`; only now may Postgres drop its WAL. */
@@ -39,6 +41,7 @@ const LEAST_MESSAGES = 1_000;
 
 /** Pages that are peeked at by SQL: through any connection, and for a backlog the fastest. */
 export class ScheduledFeed implements PageFeed {
+  readonly repeats = true;
   readonly #slot: string;
   readonly #publication: string;
   readonly #control: SourceConnection;
@@ -87,6 +90,7 @@ export class ScheduledFeed implements PageFeed {
 
 /** Pages of what has come by the replication protocol. A page has to be found by look() before it is staged. */
 export class ContinuousFeed implements PageFeed {
+  readonly repeats = false;
   readonly #reader: ReaderThread;
   readonly #control: SourceConnection;
   #reached: Lsn;

@@ -4,6 +4,7 @@ import { asSluiceError, type SluiceError, toPlain } from '../error/sluice-error.
 import type { ObservedSource } from '../source/catalog-model.js';
 import type { SourceState, TableState } from '../state/state.js';
 import type { OpenDestination } from './destinations.js';
+import { emptyTableRun } from './empty-run.js';
 import type { Clock, EngineEvent, TableRun } from './engine.js';
 import type { LoadDeps } from './load-table.js';
 import { ReaderThread } from './reader/reader-thread.js';
@@ -150,18 +151,7 @@ export class SourceSyncRun {
   }
 
   failed(address: string, kind: TableRun['kind'], error: SluiceError): void {
-    this.tables.push({
-      address,
-      kind,
-      status: 'failed',
-      rows: 0,
-      inserted: 0,
-      updated: 0,
-      deleted: 0,
-      rejected: 0,
-      durationMs: 0,
-      error: toPlain(error),
-    });
+    this.tables.push(emptyTableRun(address, kind, toPlain(error)));
   }
 }
 

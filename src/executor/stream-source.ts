@@ -52,6 +52,8 @@ export class SourceStream {
   readonly counts = new Map<string, StreamCounts>();
   readonly failures = new Map<string, SluiceError>();
   #confirmed: Lsn;
+  /** Nothing happened between what is confirmed and here, which was worth no write. */
+  #idleUntil: Lsn;
   #unseen: readonly number[];
   transactions = 0;
   changes = 0;
@@ -61,6 +63,7 @@ export class SourceStream {
     this.#deps = deps;
     this.#feed = feed;
     this.#confirmed = confirmed;
+    this.#idleUntil = confirmed;
     this.#unseen = unseen;
   }
 
@@ -99,7 +102,7 @@ export class SourceStream {
     do {
       signal.throwIfAborted();
       await this.page(target, signal);
-    } while (this.#confirmed < target);
+    } while (laterLsn(this.#confirmed, this.#idleUntil) < target);
   }
 
   /** One page of whole transactions. */
@@ -137,8 +140,13 @@ export class SourceStream {
       startedAt,
       transactions: summary.transactions,
       unseen,
+      isIdle: this.#isIdle(page, next >= target),
     });
     this.#unseen = unseen;
+    if (!outcome.recorded) {
+      this.#idleUntil = next;
+      return;
+    }
     await failpoint('after_data_commit');
     // Law 1: the rows and this position are durable in the destination; only now may Postgres drop its WAL.
     if (next > this.#confirmed) {
@@ -157,6 +165,18 @@ export class SourceStream {
       confirmedLsn: formatLsn(next),
       remainingBytes: next >= target ? 0 : Number(target - next),
     });
+  }
+
+  /** Nobody waits for what the page brings: it is the last one, and has no change for tables that are as usual. */
+  #isIdle({ summary }: FedPage, isLast: boolean): boolean {
+    return (
+      isLast &&
+      this.#feed.repeats &&
+      summary.changes === 0 &&
+      summary.truncates.length === 0 &&
+      summary.mismatches.length === 0 &&
+      this.#deps.tables.every(({ mode, upTo }) => mode === 'live' && (upTo ?? null) === null)
+    );
   }
 
   /** Nothing was published up to `position`: it is recorded and confirmed, so that it pins no WAL. */
@@ -185,6 +205,7 @@ export class SourceStream {
         startedAt: now,
         transactions: 0,
         unseen,
+        isIdle: false,
       });
       this.#unseen = unseen;
       await this.#feed.confirm(position, signal);

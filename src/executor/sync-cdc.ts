@@ -1,61 +1,43 @@
 import type { DestinationFacts } from '../destination/facts.js';
 import type { StreamIdentity } from '../destination/writer.js';
 import { SluiceError } from '../error/sluice-error.js';
-import { formatLsn, type Lsn, parseLsn } from '../pgoutput/lsn.js';
+import { formatLsn, parseLsn } from '../pgoutput/lsn.js';
 import { readCatalog } from '../source/catalog.js';
 import type { ObservedSource } from '../source/catalog-model.js';
 import type { SourceConnection } from '../source/connect.js';
 import { readServer } from '../source/server.js';
 import { advanceSlot, currentWalFlushLsn } from '../source/slot.js';
-import { backfillColumns } from './backfill-columns.js';
+import { CdcLoads } from './cdc-loads.js';
 import { factsOf, needsBackfill, needsLoad, wasLoaded } from './due.js';
-import type { TableRun } from './engine.js';
-import { loadIdentity } from './load-identity.js';
-import { loadTable } from './load-table.js';
 import { ContinuousFeed, ScheduledFeed } from './page-feed.js';
 import { watchPartitions } from './partition-watch.js';
-import { SNAPSHOT_WAIT_MS, waitForEarlierWriters } from './publication-wait.js';
+import { SNAPSHOT_WAIT_MS } from './publication-wait.js';
 import { waitForFreeSlot } from './slot-holder.js';
 import { slotPosition } from './slot-position.js';
-import type { SnapshotReaders } from './snapshot-readers.js';
 import type { Following, SourceSyncRun } from './source-sync-run.js';
 import { clearSpill } from './spill-store.js';
 import { checkStream } from './stream-check.js';
 import { SourceStream, type StreamTable } from './stream-source.js';
 import type { TablePlan } from './table-plan.js';
-import { waitUntilNoneIsOlder, waitUntilSeen } from './visibility-wait.js';
+import { waitUntilNoneIsOlder } from './visibility-wait.js';
 import { flushWal } from './wal-flush.js';
-
-/**
- * While tables load, the stream is read so that a long load does not pin WAL. Each page interrupts the load, and a row
- * group that is cut off has to be compressed again, so it has to be worth it: this much WAL, or this long.
- */
-const STREAM_LOOK_MS = 2_000;
-const STREAM_DURING_LOAD_BYTES = 64n * 1024n * 1024n;
-const STREAM_DURING_LOAD_MS = 60_000;
-/** Who asked for seconds of latency is given them while a table loads, too. */
-const CONTINUOUS_DURING_LOAD_MS = 5_000;
 
 /** How often a follower looks whether it is to end. */
 const FOLLOW_LOOK_MS = 250;
 /** A table in trouble waits for a load, and its neighbours need not be kept from following for that. */
 const LOAD_AGAIN_MS = 60_000;
 
-/** A load whose snapshot raced with the stream is made again at once; more often than this something else is wrong. */
-const RACE_ATTEMPTS = 5;
+export interface OpenedStream {
+  readonly stream: SourceStream;
+  readonly tables: readonly StreamTable[];
+  readonly loads: CdcLoads;
+}
 
 /** The cdc tables of one source in one sync: one stream, and loads beside it. */
 export class CdcSync {
   readonly #run: SourceSyncRun;
   readonly #control: SourceConnection;
-  /** A table whose load failed is left to the next sync. */
-  readonly #failedLoads = new Set<string>();
-  /** Live tables, by address, whose added columns are to be filled. */
-  readonly #backfills = new Set<string>();
   #stream: SourceStream | null = null;
-  #identity: StreamIdentity | null = null;
-  /** When the first load began to wait for commits to become visible; the others wait no longer than it does. */
-  #waitingSinceMs: number | null = null;
   #tables: readonly StreamTable[] = [];
 
   constructor(run: SourceSyncRun, control: SourceConnection) {
@@ -72,11 +54,7 @@ export class CdcSync {
    * Finds the slot in order and opens the stream where the destination left it.
    * @throws SluiceError SLOT_MISSING, SLOT_LOST, SLOT_AHEAD, SYSTEM_CHANGED
    */
-  async open(
-    observed: ObservedSource,
-    facts: DestinationFacts,
-    plans: readonly TablePlan[],
-  ): Promise<{ readonly stream: SourceStream; readonly tables: readonly StreamTable[] }> {
+  async open(observed: ObservedSource, facts: DestinationFacts, plans: readonly TablePlan[]): Promise<OpenedStream> {
     const control = this.#control;
     const { state, source } = this.#run.request;
     if (state.slot === null || state.publication === null) {
@@ -88,10 +66,11 @@ export class CdcSync {
       });
     }
     const slotName = state.slot.name;
+    const backfills = new Set<string>();
     const tables = plans.map((plan): StreamTable => {
       const table = factsOf(facts, plan.address);
       const waiting = needsLoad(plan.state, table);
-      if (needsBackfill(plan.state, table)) this.#backfills.add(plan.address);
+      if (needsBackfill(plan.state, table)) backfills.add(plan.address);
       return { plan, mode: waiting ? 'waiting' : 'live', gate: waiting ? null : (table?.snapshot ?? null) };
     });
     const recorded = facts.streams.find((stream) => stream.source === source) ?? null;
@@ -124,7 +103,6 @@ export class CdcSync {
       systemIdentifier: state.system_identifier ?? server.systemIdentifier ?? '',
       timelineId: server.timelineId,
     };
-    this.#identity = identity;
     this.#tables = tables;
     await clearSpill(this.#run.deps.spillFolder);
     const { clock, onEvent } = this.#run.deps;
@@ -155,7 +133,14 @@ export class CdcSync {
       forgotten ? [] : recorded.unseen,
     );
     this.#stream = stream;
-    return { stream, tables };
+    const loads = new CdcLoads(this.#run, control, {
+      stream,
+      identity,
+      backfills,
+      planAgain: (plan) => this.#planAgain(plan, this.#run.signal),
+      flushWal: () => this.flushWal(this.#run.signal),
+    });
+    return { stream, tables, loads };
   }
 
   /** What was committed asynchronously before this call can be read from the slot after it. */
@@ -168,18 +153,18 @@ export class CdcSync {
   /** Loads what waits for a load and streams to the server's position. */
   async sync(observed: ObservedSource, facts: DestinationFacts, plans: readonly TablePlan[]): Promise<void> {
     const control = this.#control;
-    const { stream, tables } = await this.open(observed, facts, plans);
+    const { stream, tables, loads } = await this.open(observed, facts, plans);
     const reloads = tables.some(({ plan, mode }) => mode === 'waiting' && wasLoaded(factsOf(facts, plan.address)));
     if (this.#run.request.untilCaughtUp || reloads) await this.flushWal(this.#run.signal);
     const target = await currentWalFlushLsn(control, this.#run.signal);
     // What a reload finds changed gets the stream's position as its own: it has to lie behind all that was streamed or
     // loaded before, or the versions of a row would share a place.
     if (reloads) await stream.catchUp(target, this.#run.signal);
-    await this.#loadWaiting(stream, tables, target);
+    await loads.loadWaiting(tables, target);
     await stream.catchUp(target, this.#run.signal);
     await this.#watchPartitions(stream, tables);
     // A TRUNCATE that was streamed just now asks for a load of its own.
-    await this.#loadWaiting(stream, tables, target);
+    await loads.loadWaiting(tables, target);
     for (const [address, error] of stream.failures) this.#run.failed(address, 'stream', error);
   }
 
@@ -235,6 +220,7 @@ export class CdcSync {
       publication,
       startLsn: formatLsn(stream.confirmed),
       flush,
+      idle: deps.destination.idle,
       spillFolder: deps.spillFolder,
     });
     stream.readFrom(feed);
@@ -267,218 +253,9 @@ export class CdcSync {
     }
   }
 
-  async #loadWaiting(stream: SourceStream, tables: readonly StreamTable[], target: Lsn): Promise<void> {
-    const { only } = this.#run.request;
-    const chosen = tables.filter(
-      ({ plan }) =>
-        !this.#failedLoads.has(plan.address) && (only === null || plan.address === this.#run.addressOf(only)),
-    );
-    const waiting = chosen.filter((table) => table.mode === 'waiting');
-    const backfills = chosen.filter((table) => table.mode === 'live' && this.#backfills.has(table.plan.address));
-    if (waiting.length + backfills.length === 0) return;
-    const [row] = await this.#control.query<{ xmin: string }>(
-      'SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text AS xmin',
-      [],
-      this.#run.signal,
-    );
-    if (row !== undefined) {
-      await this.#run.deps.destination.writer.pruneHeld({
-        addresses: waiting.map((t) => t.plan.address),
-        xmin: row.xmin,
-      });
-    }
-    const loading = new AbortController();
-    const streaming = this.streamWhile(stream, target, loading.signal);
-    const loads = this.#loadEach(stream, [...waiting, ...backfills]).finally(() => loading.abort());
-    const [loaded, streamed] = await Promise.allSettled([loads, streaming]);
-    if (streamed.status === 'rejected') throw streamed.reason;
-    if (loaded.status === 'rejected') throw loaded.reason;
-  }
-
-  /** Reads a page when enough WAL has piled up, or after a while, until the loads are done. */
-  async streamWhile(stream: SourceStream, target: Lsn, loadsDone: AbortSignal): Promise<void> {
-    const { clock } = this.#run.deps;
-    const signal = AbortSignal.any([loadsDone, this.#run.signal]);
-    const { following } = this.#run.request;
-    const everyMs =
-      following === null ? STREAM_DURING_LOAD_MS : Math.max(following.flush.everyMs, CONTINUOUS_DURING_LOAD_MS);
-    let readAtMs = clock.monotonicMs();
-    for (;;) {
-      try {
-        await clock.sleep(STREAM_LOOK_MS, signal);
-      } catch {
-        this.#run.signal.throwIfAborted();
-        return;
-      }
-      const waitingBytes = (await currentWalFlushLsn(this.#control, this.#run.signal)) - stream.confirmed;
-      const elapsedMs = clock.monotonicMs() - readAtMs;
-      if (waitingBytes < STREAM_DURING_LOAD_BYTES && elapsedMs < everyMs) continue;
-      await stream.page(target, this.#run.signal);
-      readAtMs = clock.monotonicMs();
-    }
-  }
-
   async #planAgain({ address, state }: TablePlan, signal: AbortSignal): Promise<TablePlan> {
     return this.#run.planTable(keyOf(address), state, await readCatalog(this.#control, { schema: null }, signal));
   }
-
-  async #waitUntilSeen(stream: SourceStream, address: string): Promise<void> {
-    const { clock, onEvent } = this.#run.deps;
-    this.#waitingSinceMs ??= clock.monotonicMs();
-    await waitUntilSeen(
-      address,
-      () => stream.unseen(this.#run.signal),
-      {
-        clock,
-        onWait: (what) => onEvent({ kind: 'waiting', address, what }),
-        untilMs: this.#waitingSinceMs + SNAPSHOT_WAIT_MS,
-      },
-      this.#run.signal,
-    );
-    this.#waitingSinceMs = null;
-  }
-
-  async #loadEach(stream: SourceStream, waiting: readonly StreamTable[]): Promise<void> {
-    const first = await this.#run.openLoader();
-    const readers = this.#run.readersOf(first);
-    try {
-      for (const table of waiting) {
-        const load = table.mode === 'live' ? this.#backfill : this.#load;
-        const finished = await this.#run.attempt(table.plan, () => load.call(this, stream, table, readers));
-        if (finished) continue;
-        this.#failedLoads.add(table.plan.address);
-        // An aborted transaction may be left in the threads' sessions.
-        await readers.reset();
-      }
-    } finally {
-      await readers.close();
-      await first.close();
-    }
-  }
-
-  /** Its changes are held until the end; where it fails, the next page merges them. */
-  async #backfill(stream: SourceStream, table: StreamTable, readers: SnapshotReaders): Promise<TableRun> {
-    const { backfill } = table.plan.state;
-    if (backfill === null) {
-      throw new SluiceError({ code: 'INTERNAL', message: `${table.plan.address} has no backfill to do` });
-    }
-    const isOvertaken = (): boolean => table.mode !== 'backfilling';
-    table.mode = 'backfilling';
-    try {
-      for (let attempt = 1; ; attempt += 1) {
-        const { plan } = table;
-        try {
-          // What was merged already and the snapshot does not see would be overwritten by older values.
-          await this.#waitUntilSeen(stream, plan.address);
-          const run = await backfillColumns(
-            plan,
-            {
-              columns: backfill.columns.filter((name) => plan.target.columns.some((column) => column.name === name)),
-              id: backfill.id,
-              passStream: (position) => stream.catchUp(position, this.#run.signal),
-              obstacle: () => (isOvertaken() ? overtaken(plan) : null),
-            },
-            this.#run.loadDeps(readers),
-          );
-          this.#backfills.delete(plan.address);
-          return run;
-        } catch (error) {
-          if (!(error instanceof SluiceError) || error.code !== 'SCHEMA_MOVED' || attempt >= RACE_ATTEMPTS) throw error;
-          await readers.reset();
-          if (isOvertaken()) return nothingFilled(plan.address);
-          table.plan = await this.#planAgain(plan, this.#run.signal);
-        }
-      }
-    } finally {
-      if (!isOvertaken()) table.mode = 'live';
-    }
-  }
-
-  async #load(stream: SourceStream, table: StreamTable, readers: SnapshotReaders): Promise<TableRun> {
-    let { plan } = table;
-    const facts = await this.#run.deps.destination.writer.readFacts();
-    const known = factsOf(facts, plan.address);
-    const loaded = known?.loadedGeneration ?? 0;
-    const published = plan.state.published_in_generation;
-    // By the plan, or by hand after a sync had found it missing.
-    const joined = (published !== null && loaded < published) || known?.resnapshotReason === 'PUBLICATION_INCOMPLETE';
-    if (joined) {
-      await waitForEarlierWriters(
-        this.#control,
-        plan.observed,
-        plan.address,
-        {
-          clock: this.#run.deps.clock,
-          onWait: (what) => this.#run.deps.onEvent({ kind: 'waiting', address: plan.address, what }),
-          deadlineMs: SNAPSHOT_WAIT_MS,
-        },
-        this.#run.signal,
-      );
-    }
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        await this.#waitUntilSeen(stream, plan.address);
-        const seedLsn = formatLsn(stream.confirmed);
-        const { run, mark, outcome } = await loadTable(plan, this.#run.loadDeps(readers), seedLsn, {
-          cursor: null,
-          where: null,
-          stream: this.#identity === null ? null : { ...this.#identity, confirmedLsn: seedLsn },
-          resumption: {
-            identity: loadIdentity(plan, {
-              slot: this.#run.request.state.slot,
-              systemIdentifier: this.#run.request.state.system_identifier,
-              timelineId: this.#identity?.timelineId ?? null,
-            }),
-            catchUp: async (lsn) => {
-              await this.flushWal(this.#run.signal);
-              await stream.catchUp(parseLsn(lsn), this.#run.signal);
-            },
-          },
-          // Changes that its stream passed over since the snapshot are in neither.
-          obstacle: () => (table.mode === 'excluded' ? (stream.failures.get(plan.address) ?? null) : null),
-        });
-        if (!outcome.needsLoad) {
-          table.mode = 'live';
-          table.gate = mark;
-        }
-        return run;
-      } catch (error) {
-        if (!(error instanceof SluiceError) || attempt >= RACE_ATTEMPTS) throw error;
-        if (error.code !== 'SNAPSHOT_RACED' && error.code !== 'SCHEMA_MOVED') throw error;
-        await readers.reset();
-        if (error.code === 'SCHEMA_MOVED') {
-          plan = await this.#planAgain(plan, this.#run.signal);
-          table.plan = plan;
-        }
-      }
-    }
-  }
-}
-
-/** A TRUNCATE, or a change of its columns, has come meanwhile: the load that follows brings the new columns too. */
-function overtaken({ address }: TablePlan): SluiceError {
-  return new SluiceError({
-    code: 'SCHEMA_MOVED',
-    address,
-    message: `${address} has to be read as a whole, which makes the filling of its new columns needless`,
-    hint: 'nothing was filled; the load follows by itself',
-  });
-}
-
-/** No trouble: the load that overtook the backfill follows in the same sync. */
-function nothingFilled(address: string): TableRun {
-  return {
-    address,
-    kind: 'backfill',
-    status: 'ok',
-    rows: 0,
-    inserted: 0,
-    updated: 0,
-    deleted: 0,
-    rejected: 0,
-    durationMs: 0,
-    error: null,
-  };
 }
 
 function keyOf(address: string): string {

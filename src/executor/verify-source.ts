@@ -21,6 +21,7 @@ import type { ReaderThread, SnapshotTaken } from './reader/reader-thread.js';
 import { settleBoth } from './settle.js';
 import { SourceSyncRun, type SyncSourceDeps, type SyncSourceRequest, stopsSource } from './source-sync-run.js';
 import type { SourceStream, StreamTable } from './stream-source.js';
+import { streamWhile } from './stream-while.js';
 import { CdcSync } from './sync-cdc.js';
 import { planTables } from './sync-source.js';
 import { copySql, decodedColumns, snapshotOf, type TablePlan } from './table-plan.js';
@@ -227,13 +228,14 @@ class SourceVerify {
   }
 
   async #compareAtSnapshot(input: {
+    readonly control: SourceConnection;
     readonly cdc: CdcSync;
     readonly stream: SourceStream;
     readonly table: StreamTable;
     readonly reader: ReaderThread;
     readonly startedMs: number;
   }): Promise<TableVerdict> {
-    const { cdc, stream, table, reader, startedMs } = input;
+    const { control, cdc, stream, table, reader, startedMs } = input;
     const { plan } = table;
     const { signal } = this.#run;
     const sample = this.#sampleOf(plan);
@@ -243,7 +245,7 @@ class SourceVerify {
       const copy = this.#copy(plan, reader, sample.key, 'true', (taken) => {
         table.upTo = taken.snapshot;
       }).finally(() => copying.abort());
-      const streaming = cdc.streamWhile(stream, stream.confirmed, copying.signal);
+      const streaming = streamWhile(this.#run, control, { stream, target: stream.confirmed }, copying.signal);
       const [copied, streamed] = await Promise.allSettled([copy, streaming]);
       if (streamed.status === 'rejected') throw streamed.reason;
       if (copied.status === 'rejected') throw copied.reason;

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { SOURCE } from '../engine-fixture.js';
-import { hasPostgres, majorsUnderTest } from '../postgres/binaries.js';
+import { majorsUnderTest } from '../postgres/binaries.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 import { FollowedFixture, type FollowedOptions } from './followed-fixture.js';
 
@@ -16,10 +16,6 @@ const PATIENCE = { interval: 50, timeout: 90_000 } as const;
 const never = new AbortController().signal;
 
 describe.each(MAJORS)('following Postgres %i', (major) => {
-  if (!hasPostgres(major)) {
-    test.skip('no such server here', () => {});
-    return;
-  }
   let postgres: TestPostgres;
   let followed: FollowedFixture | null = null;
   let databases = 0;

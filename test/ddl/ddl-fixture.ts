@@ -1,4 +1,4 @@
-import { EngineFixture, type FixtureOptions, readDuckDb, SOURCE } from '../engine-fixture.js';
+import { type DuckReader, EngineFixture, type FixtureOptions, SOURCE } from '../engine-fixture.js';
 import type { TestPostgres } from '../postgres/server.js';
 
 /** A source whose tables are altered while they are synced, and a second Sluice beside it that loads them anew to compare. */
@@ -77,15 +77,15 @@ export class AlteredSource {
       await fresh.apply();
       await fresh.sync();
       const [ours, theirs] = await Promise.all(
-        [this.fixture.duckdbFile, fresh.duckdbFile].map((file) => rowsOf(file, table)),
+        [this.fixture, fresh].map((fixture) => fixture.read((duckdb) => rowsOf(duckdb, table))),
       );
-      const columns = Object.keys((await typesOf(fresh.duckdbFile, table)) ?? {});
+      const columns = Object.keys((await fresh.read((duckdb) => typesOf(duckdb, table))) ?? {});
       const cut = (row: Record<string, unknown>): string =>
         JSON.stringify(Object.fromEntries(columns.map((column) => [column, row[column] ?? null])));
       const mine = new Set((ours ?? []).map(cut));
       const its = new Set((theirs ?? []).map(cut));
-      const types = await typesOf(this.fixture.duckdbFile, table);
-      const freshTypes = await typesOf(fresh.duckdbFile, table);
+      const types = await this.fixture.read((duckdb) => typesOf(duckdb, table));
+      const freshTypes = await fresh.read((duckdb) => typesOf(duckdb, table));
       return [
         ...[...mine].filter((row) => !its.has(row)).map((row) => `only synced: ${row}`),
         ...[...its].filter((row) => !mine.has(row)).map((row) => `only in Postgres: ${row}`),
@@ -106,21 +106,17 @@ export class AlteredSource {
 
 const OWN = `column_name NOT LIKE '\\_ph\\_%' ESCAPE '\\'`;
 
-async function typesOf(file: string, table: string): Promise<Record<string, string>> {
+async function typesOf(duckdb: DuckReader, table: string): Promise<Record<string, string>> {
   const [schema, name] = table.split('.');
-  const rows = await readDuckDb(file, (duckdb) =>
-    duckdb.rows(
-      `SELECT column_name, data_type FROM duckdb_columns() WHERE schema_name = '${schema}' AND table_name = '${name}' AND ${OWN}`,
-    ),
+  const rows = await duckdb.rows(
+    `SELECT column_name, data_type FROM duckdb_columns() WHERE schema_name = '${schema}' AND table_name = '${name}' AND ${OWN}`,
   );
   return Object.fromEntries(rows.map(([column, type]) => [column ?? '', type ?? '']));
 }
 
-async function rowsOf(file: string, table: string): Promise<Record<string, unknown>[]> {
-  const rows = await readDuckDb(file, (duckdb) =>
-    duckdb.rows(
-      `SELECT to_json(t) FROM (SELECT COLUMNS(c -> c NOT LIKE '\\_ph\\_%' ESCAPE '\\')::VARCHAR FROM ${table} WHERE NOT _ph_deleted) t`,
-    ),
+async function rowsOf(duckdb: DuckReader, table: string): Promise<Record<string, unknown>[]> {
+  const rows = await duckdb.rows(
+    `SELECT to_json(t) FROM (SELECT COLUMNS(c -> c NOT LIKE '\\_ph\\_%' ESCAPE '\\')::VARCHAR FROM ${table} WHERE NOT _ph_deleted) t`,
   );
   return rows.map(([json]): Record<string, unknown> => JSON.parse(json ?? '{}'));
 }

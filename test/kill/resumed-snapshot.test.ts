@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { EngineEvent } from '../../src/executor/engine.js';
 import { SOURCE } from '../engine-fixture.js';
-import { hasPostgres, majorsUnderTest } from '../postgres/binaries.js';
+import { majorsUnderTest } from '../postgres/binaries.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 import { runCli } from './killed-cli.js';
 import { ResumeWorld, ROWS } from './resume-world.js';
@@ -28,10 +28,6 @@ const SECOND_DEATHS = [
 ] as const;
 
 describe.each(MAJORS)('a snapshot on Postgres %i that dies', (major) => {
-  if (!hasPostgres(major)) {
-    test.skip('no such server here', () => {});
-    return;
-  }
   let postgres: TestPostgres;
   let world: ResumeWorld | null = null;
   let databases = 0;

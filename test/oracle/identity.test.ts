@@ -4,7 +4,7 @@ import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Action } from '../../src/planner/change.js';
 import { EngineFixture, type FixtureOptions } from '../engine-fixture.js';
-import { hasPostgres, majorsUnderTest } from '../postgres/binaries.js';
+import { majorsUnderTest } from '../postgres/binaries.js';
 import { type PostgresOptions, startPostgres, type TestPostgres } from '../postgres/server.js';
 
 /**
@@ -89,10 +89,6 @@ async function expectRenewed(f: EngineFixture, actions: readonly Action[]): Prom
 const RENEWED: readonly Action[] = ['drop_slot', 'create_slot', 'resync_table'];
 
 describe.each(majorsUnderTest([18], [13, 18]))('slots on Postgres %i', (major) => {
-  if (!hasPostgres(major)) {
-    test.skip('no such server here', () => {});
-    return;
-  }
   let postgres: TestPostgres;
   beforeAll(async () => {
     postgres = await startPostgres({ major });
@@ -287,10 +283,6 @@ async function editConfig(f: EngineFixture, edit: (text: string) => string): Pro
 }
 
 describe.each(majorsUnderTest([17], [13, 17]))('servers on Postgres %i', (major) => {
-  if (!hasPostgres(major)) {
-    test.skip('no such server here', () => {});
-    return;
-  }
   const servers: TestPostgres[] = [];
   afterEach(async () => {
     await fixture?.remove().catch(() => undefined);

@@ -1,7 +1,7 @@
 import type pg from 'pg';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest';
 import { EngineFixture, type FixtureOptions } from '../engine-fixture.js';
-import { hasPostgres, type PostgresMajor } from '../postgres/binaries.js';
+import type { PostgresMajor } from '../postgres/binaries.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 
 /** One server for a group of tests, a database and a whole Sluice for each, and Postgres as the judge. */
@@ -17,10 +17,6 @@ export interface Situation {
 
 export function situations(majors: readonly PostgresMajor[], define: (situation: Situation) => void): void {
   describe.each(majors)('on Postgres %i', (major) => {
-    if (!hasPostgres(major)) {
-      test.skip('no such server here', () => {});
-      return;
-    }
     let postgres: TestPostgres;
     let fixture: EngineFixture | null = null;
     let databases = 0;

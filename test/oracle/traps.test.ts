@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { realClock } from '../../src/cli/real-clock.js';
 import { EngineFixture, type FixtureOptions } from '../engine-fixture.js';
-import { hasPostgres, majorsUnderTest } from '../postgres/binaries.js';
+import { majorsUnderTest } from '../postgres/binaries.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 
 /** Situations that a random workload meets too seldom, each with Postgres as the judge. */
@@ -11,10 +11,6 @@ import { startPostgres, type TestPostgres } from '../postgres/server.js';
 const MAJORS = majorsUnderTest([17], [13, 17]);
 
 describe.each(MAJORS)('on Postgres %i', (major) => {
-  if (!hasPostgres(major)) {
-    test.skip('no such server here', () => {});
-    return;
-  }
   let postgres: TestPostgres;
   let fixture: EngineFixture | null = null;
   let databases = 0;

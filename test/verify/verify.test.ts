@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { EngineFixture, type FixtureOptions, SOURCE } from '../engine-fixture.js';
 import { runCli } from '../kill/killed-cli.js';
-import { hasPostgres, majorsUnderTest } from '../postgres/binaries.js';
+import { majorsUnderTest } from '../postgres/binaries.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 import { damage, findings, leftovers, verify, verifyTable } from './verify-world.js';
 
@@ -31,10 +31,6 @@ function statementsOf({ id, put, run }: Planted): string[] {
 }
 
 describe.each(MAJORS)('on Postgres %i', (major) => {
-  if (!hasPostgres(major)) {
-    test.skip('no such server here', () => {});
-    return;
-  }
   let postgres: TestPostgres;
   let fixture: EngineFixture | null = null;
   let databases = 0;

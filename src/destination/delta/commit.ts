@@ -121,6 +121,31 @@ export async function commitActions(
   });
 }
 
+/**
+ * What a prepared commit has to do to a table that others may have committed to since it was prepared: another process,
+ * later, finishes what this one began.
+ * @param base the version that it was prepared for; -1 for none
+ * @param request `snapshot`: the table as it is now
+ * @throws SluiceError DELTA_FOREIGN_WRITE: `decide` said stop
+ */
+export async function refittedActions(
+  store: ObjectStore,
+  table: string,
+  base: number,
+  { snapshot, commit, decide }: CommitRequest,
+): Promise<readonly Action[]> {
+  const known = snapshot?.transactions.get(commit.appId)?.version ?? -1;
+  if (snapshot === null || snapshot.version <= base || known >= commit.txnVersion) return commit.actions;
+  // Where the log was cleaned up behind the base, the files alone tell what fits.
+  const stored = (await readCommitsBehind(store, table, base)) ?? [];
+  const foreign = stored
+    .filter(({ version }) => version <= snapshot.version)
+    .map((entry): ForeignCommit => ({ ...entry, kind: foreignKind(entry.actions) }));
+  const decision = await decide(foreign, snapshot, commit.actions);
+  if (decision.kind === 'stop') throw foreignWrite(table, foreign, decision.because);
+  return decision.actions;
+}
+
 /** For a commit that only adds rows: others may have added or rearranged rows, not changed what they are. */
 export const appendOver: Decide = (foreign, _now, actions) => {
   const bad = foreign.find((commit) => commit.kind === 'metadata' || commit.kind === 'change');

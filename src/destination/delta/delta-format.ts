@@ -15,7 +15,7 @@ import type {
 import { sameColumns } from '../lake/window.js';
 import type { Action, AddAction, MetadataAction } from './action.js';
 import { deleteByRewriting, deleteByVectors, removeOf, type TouchedFile } from './change-actions.js';
-import { commitActions, type PreparedCommit } from './commit.js';
+import { commitActions, type PreparedCommit, refittedActions } from './commit.js';
 import { dataFileKey, VectorReader } from './data-file.js';
 import { type DataFileTools, writeDataFiles } from './data-files.js';
 import type { DeletionVector } from './deletion-vector/deletion-vector.js';
@@ -40,7 +40,13 @@ export interface DeltaSettings {
 
 /** What a ledger keeps of a commit to a Delta table. */
 type PendingDelta =
-  | { readonly kind: 'commit'; readonly commit: PreparedCommit; readonly rows: Omit<RowsCommit, 'folder'> }
+  | {
+      readonly kind: 'commit';
+      readonly commit: PreparedCommit;
+      /** The version of the table that it was prepared for; -1 where there was none. */
+      readonly base: number;
+      readonly rows: Omit<RowsCommit, 'folder' | 'actions'>;
+    }
   | { readonly kind: 'drop' };
 
 export class DeltaFormat implements TableFormat {
@@ -130,7 +136,7 @@ export class DeltaFormat implements TableFormat {
       timestamp: now.getTime(),
       engineInfo: this.#settings.engineInfo,
     };
-    return { folder, commit: { kind: 'commit', commit, rows } satisfies PendingDelta };
+    return { folder, commit: { kind: 'commit', commit, base: before?.version ?? -1, rows } satisfies PendingDelta };
   }
 
   async publish(session: DuckDbSession, pending: PendingCommit): Promise<number | null> {
@@ -142,18 +148,23 @@ export class DeltaFormat implements TableFormat {
     }
     const snapshot =
       this.#snapshots.get(folder) ?? (await openTable(this.#tools.store, folder, this.#checkpointTools(session)));
+    if (snapshot === null && delta.base >= 0) throw missing(folder);
+    const { actions } = delta.commit;
+    const decide = rebaseOver(
+      { folder, actions, ...delta.rows },
+      {
+        ...{ session, vectors: this.#vectors, files: this.#tools },
+        takeOut: (columns, touched) => this.#takeOut(session, folder, columns, touched),
+      },
+    );
+    const request = { snapshot, commit: delta.commit, decide };
+    const refitted = await refittedActions(this.#tools.store, folder, delta.base, request);
     const result = await commitActions(this.#tools.store, folder, {
-      snapshot,
-      commit: delta.commit,
-      decide: rebaseOver(
-        { folder, ...delta.rows },
-        {
-          ...{ session, vectors: this.#vectors, files: this.#tools },
-          takeOut: (columns, touched) => this.#takeOut(session, folder, columns, touched),
-        },
-      ),
+      ...request,
+      commit: { ...delta.commit, actions: refitted },
     });
     this.#snapshots.set(folder, result.snapshot);
+    await this.#tools.cache.trim();
     return result.version;
   }
 
@@ -274,7 +285,8 @@ function omitUndefined({ name, description }: MetadataAction): Partial<MetadataA
 function readPending(value: unknown, folder: string): PendingDelta {
   if (typeof value === 'object' && value !== null && 'kind' in value) {
     if (value.kind === 'drop') return { kind: 'drop' };
-    if (value.kind === 'commit' && 'commit' in value && 'rows' in value) return value as PendingDelta;
+    if (value.kind === 'commit' && 'commit' in value && 'base' in value && 'rows' in value)
+      return value as PendingDelta;
   }
   throw new SluiceError({
     code: 'LEDGER_UNREADABLE',

@@ -1,7 +1,7 @@
 import { SluiceError } from '../../error/sluice-error.js';
 import type { Action } from './action.js';
 import { describe } from './commit.js';
-import { foreignKind } from './foreign-commit.js';
+import { type ForeignCommit, foreignKind } from './foreign-commit.js';
 import type { Commit } from './snapshot.js';
 
 /**
@@ -12,13 +12,18 @@ export function refuseForeign(folder: string, application: string, commits: read
   for (const commit of commits) {
     if (commit.actions.some((action) => 'txn' in action && action.txn.appId === application)) continue;
     const kind = foreignKind(commit.actions);
-    if (kind === 'maintenance' || (kind === 'metadata' && isHarmless(commit.actions))) continue;
+    if (leavesRows({ ...commit, kind })) continue;
     throw new SluiceError({
       code: 'DELTA_FOREIGN_WRITE',
       message: `somebody else wrote to the Delta table ${folder}: ${describe({ ...commit, kind })}`,
       hint: 'let nobody else write there; `sluice resync` loads the table anew, over what they wrote',
     });
   }
+}
+
+/** Whether the table's rows and columns are what they were. */
+export function leavesRows({ kind, actions }: ForeignCommit): boolean {
+  return kind === 'maintenance' || (kind === 'metadata' && isHarmless(actions));
 }
 
 /** Settings of a domain say nothing of rows. */

@@ -10,11 +10,11 @@ import type { DataFileTools } from './data-files.js';
 import { DeletionVector } from './deletion-vector/deletion-vector.js';
 import { readInlineVector } from './deletion-vector/descriptor.js';
 import { prunedFiles } from './file-pruning.js';
-import { filesUntouched } from './foreign-commit.js';
+import { leavesRows } from './foreign-check.js';
 import { deletedRowsTable, vectorsOf } from './positions.js';
 import { pullRows } from './pull-rows.js';
 import { duckdbType, parseSchema } from './schema.js';
-import type { DeltaSnapshot } from './snapshot.js';
+import { type DeltaSnapshot, fileKey } from './snapshot.js';
 import { rowCount } from './stats.js';
 
 /**
@@ -23,6 +23,8 @@ import { rowCount } from './stats.js';
  */
 export interface RowsCommit {
   readonly folder: string;
+  /** As they were prepared. */
+  readonly actions: readonly Action[];
   /** By what rows of the table are told apart; [] where none are ever taken out one by one. */
   readonly identity: readonly string[];
   /** Paths of the files that hold the rows that come. */
@@ -42,10 +44,11 @@ export interface RebaseTools {
 /** Passes maintenance, and stops at everything else. */
 export function rebaseOver(commit: RowsCommit, tools: RebaseTools): Decide {
   return async (foreign, now, actions) => {
-    const bad = foreign.find(({ kind }) => kind !== 'maintenance');
+    const bad = foreign.find((other) => !leavesRows(other));
     if (bad !== undefined) return { kind: 'stop', because: describe(bad) };
-    if (filesUntouched(actions, foreign)) return { kind: 'retry', actions };
-    if (commit.taken.length > 0) return { kind: 'retry', actions: await relocated(commit, now, actions, tools) };
+    const replaces = commit.taken.length === 0 && actions.some((action) => 'remove' in action);
+    if (!replaces && fits(actions, now)) return { kind: 'retry', actions };
+    if (!replaces) return { kind: 'retry', actions: await relocated(commit, now, tools) };
     // The whole table is replaced: whatever its files are by now.
     const removed: Action[] = [...now.files.values()].map((add) => ({
       remove: { path: add.path, dataChange: true, deletionTimestamp: tools.files.now().getTime(), ...vectorOf(add) },
@@ -54,17 +57,18 @@ export function rebaseOver(commit: RowsCommit, tools: RebaseTools): Decide {
   };
 }
 
+/** Whether the files that actions take out or give another deletion vector are there as they were prepared for. */
+function fits(actions: readonly Action[], now: DeltaSnapshot): boolean {
+  return actions.every((action) => !('remove' in action) || now.files.has(fileKey(action.remove)));
+}
+
 function vectorOf({ deletionVector }: AddAction): { deletionVector?: DeletionVectorDescriptor } {
   return deletionVector === null || deletionVector === undefined ? {} : { deletionVector };
 }
 
-async function relocated(
-  commit: RowsCommit,
-  now: DeltaSnapshot,
-  actions: readonly Action[],
-  tools: RebaseTools,
-): Promise<Action[]> {
-  const { folder, identity } = commit;
+async function relocated(commit: RowsCommit, now: DeltaSnapshot, tools: RebaseTools): Promise<Action[]> {
+  // Always from what was prepared: a second move knows nothing of what the first one wrote.
+  const { folder, identity, actions } = commit;
   const { session, vectors } = tools;
   const columns: LakeColumn[] = parseSchema(now.metadata.schemaString).fields.map((field) => ({
     name: field.name,

@@ -156,6 +156,7 @@ describe('a file of layout 1', () => {
       startedAt: '2026-01-02T00:00:00.000Z',
       transactions: 0,
       unseen: [4_294_967_290, 7],
+      isIdle: false,
     });
     const { streams } = await writer.readFacts();
     expect(streams).toMatchObject([
@@ -211,6 +212,7 @@ test('a change of columns is a gap by every transaction of its page that nobody 
     startedAt: '2026-01-02T00:00:00.000Z',
     transactions: 2,
     unseen: [7],
+    isIdle: false,
   });
   await writer.close();
   expect(await ask('SELECT __xid AS xid, reason FROM _sluice.held_gaps ORDER BY 1')).toEqual([

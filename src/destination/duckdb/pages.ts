@@ -183,7 +183,7 @@ async function commitOnce(
     confirmedAt: page.confirmedAt,
     updatedAt: now().toISOString(),
   });
-  return { tables: outcomes };
+  return { recorded: true, tables: outcomes };
 }
 
 async function commitTable(

@@ -151,9 +151,16 @@ async function workOf(
   }
   const [row] = await session.rows<{ n: string }>(`SELECT count(*) AS n FROM ${qualified(relation)}`);
   const comes = Number(row?.n ?? 0) > 0;
-  const goes = (window?.pulled?.rows ?? 0) > 0;
+  const goes = window !== null && (await hasPulled(session, window));
   if (isWhole && (comes || goes)) return { kind: 'replace', pulled: null, operation: 'WRITE' };
   if (goes) return { kind: 'rows', pulled: window?.pulled ?? null, operation: 'MERGE' };
   if (comes) return { kind: 'rows', pulled: null, operation: 'WRITE' };
   return sameColumns(known.columns, relation.columns) ? null : { kind: 'rows', pulled: null, operation: 'ADD COLUMNS' };
+}
+
+/** Whether rows go; fewer may than were pulled. */
+async function hasPulled(session: DuckDbSession, { pulled }: OpenWindow): Promise<boolean> {
+  if (pulled === null || pulled.rows === 0) return false;
+  const [row] = await session.rows<{ some: boolean }>(`SELECT count(*) > 0 AS some FROM ${pulled.into}`);
+  return row?.some === true;
 }

@@ -1,14 +1,15 @@
 import { OP_DELETE, unchangedColumnNames } from '../../batch/change-columns.js';
-import { type PlainError, toPlain } from '../../error/sluice-error.js';
+import { type PlainError, SluiceError, toPlain } from '../../error/sluice-error.js';
 import { hasHeld, heldTable } from '../duckdb/held-changes.js';
 import { deletedColumn } from '../duckdb/merge-sql.js';
 import { stageName } from '../duckdb/pages.js';
 import { loadTable } from '../duckdb/running-load.js';
 import type { DuckDbSession } from '../duckdb/session.js';
-import { literal } from '../duckdb/sql-text.js';
+import { identifier, literal } from '../duckdb/sql-text.js';
 import { type DuckDbSurface, duckDbSurface, incomingTable } from '../duckdb/surface.js';
 import { historyName, metadataColumns, type TargetTable } from '../target-table.js';
-import type { FinishLoad, PageTable, RetireTable, WriteRows } from '../writer.js';
+import type { FinishLoad, PageTable, RenameColumns, RetireTable, WriteRows } from '../writer.js';
+import { canWait, rememberLook, withLooks } from './idle-page.js';
 import type { Lake } from './lake.js';
 import { hasTemporary, keysOf, LakeTableTrouble, relationName, type WindowRequest } from './window.js';
 
@@ -18,43 +19,74 @@ import { hasTemporary, keysOf, LakeTableTrouble, relationName, type WindowReques
  */
 export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDbSurface {
   const inner = duckDbSurface({
-    openedToLook: async (limits) => ((await lake.exists()) ? lake.opened(limits) : null),
+    openedToLook: (limits) => lake.openedToLook(limits),
     opened: () => lake.opened(),
     release: async () => lake.release(),
     publish: async () => undefined,
   });
   const write = <T>(source: string, windows: readonly WindowRequest[], work: () => Promise<T>): Promise<T> =>
     lake.write(source, windows, work).catch(plainly);
-  /** Work that changes facts alone, which then go into the ledger. */
-  const recording = async (work: () => Promise<void>): Promise<void> => {
-    const session = await lake.opened();
-    await session.transaction(work);
+  /** By load: what the lake said of the source's working file when it began. */
+  const begun = new Map<string, number>();
+  const begins = (table: TargetTable): void => {
+    begun.set(table.address, lake.generationOf(sourceOf(table)));
+  };
+  /** The changes that were held for a load may be gone, and with them what happened while it was under way. */
+  const assertUndisturbed = (table: TargetTable): void => {
+    if (begun.get(table.address) === lake.generationOf(sourceOf(table))) return;
+    throw new SluiceError({
+      code: 'SNAPSHOT_RACED',
+      address: table.address,
+      message: 'the lake was written by another Sluice, or by an unknown end of a commit, while the table was loaded',
+      hint: 'nothing was changed; the load is made again',
+    });
   };
   return {
     ...inner,
+
+    async readFacts(limits) {
+      const session = await lake.openedToLook(limits);
+      const facts = await inner.readFacts(limits);
+      return session === null ? facts : withLooks(session, facts);
+    },
 
     async beginLoad(begin) {
       await lake.opened();
       await beforeLoad();
       for (const place of placesOf(begin.table)) await lake.refuseOccupied(place);
+      begins(begin.table);
       return inner.beginLoad(begin);
+    },
+
+    async resumeLoad(load) {
+      await lake.opened();
+      begins(load.table);
+      return inner.resumeLoad(load);
     },
 
     async finishLoad(finish) {
       // A load that somebody asked for, by a plan or by resync, brings a generation of its own.
       const loaded = await loadedGeneration(await lake.opened(), finish.table.address);
       const windows = loadWindows(finish, loaded < finish.table.generation);
+      if (finish.mark !== null) assertUndisturbed(finish.table);
       return write(sourceOf(finish.table), windows, () => inner.finishLoad(finish));
     },
 
     async finishBackfill(backfill) {
       const { table } = backfill;
+      await lake.opened();
+      assertUndisturbed(table);
       const all = placesOf(table).map((place) => whole(table, place));
       return write(sourceOf(table), all, () => inner.finishBackfill(backfill));
     },
 
     async commitPage(page) {
       const session = await lake.opened();
+      const now = lake.now();
+      if (await canWait(session, page, now)) {
+        await rememberLook(session, page, now);
+        return { recorded: false, tables: [] };
+      }
       const troubles = new Map<number, PlainError>();
       for (;;) {
         // The changes of a table that cannot be written now are held; its neighbours go on.
@@ -92,12 +124,24 @@ export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDb
         .catch(plainly);
     },
 
-    requestSnapshot: (request) => recording(() => inner.requestSnapshot(request)),
+    // Facts alone, which go into the ledger.
+    requestSnapshot: (request) =>
+      write(sourceOf(request), [], async () => {
+        const session = await lake.opened();
+        await session.transaction(() => inner.requestSnapshot(request));
+      }),
+    recordFailure: (failure) => write(failure.source, [], () => inner.recordFailure(failure)),
+    recordPartitions: (request) => write(sourceOf(request), [], () => inner.recordPartitions(request)),
+    moveStream: (request) => write(request.to, [], () => inner.moveStream(request)),
+    forgetStream: (source) => write(source, [], () => inner.forgetStream(source)),
+    restartStream: (request) => write(request.source, [], () => inner.restartStream(request)),
+    dropTable: (table) => write(sourceOf(table), [], () => inner.dropTable(table)),
 
     // What may take all rows says so when it is tried without them.
     addColumns: (request) => write(sourceOf(request.table), [], () => inner.addColumns(request)),
     widenColumns: (table) => write(sourceOf(table), [], () => inner.widenColumns(table)),
-    renameColumns: (request) => write(sourceOf(request.table), [], () => inner.renameColumns(request)),
+    renameColumns: (request) =>
+      write(sourceOf(request.table), renamedWindows(request), () => inner.renameColumns(request)),
 
     retireTable: (table) => write(sourceOf(table), retiredParts(table), () => inner.retireTable(table)),
     moveTable: (request) => write(sourceOf(request.to), movedParts(request), () => inner.moveTable(request)),
@@ -147,8 +191,10 @@ function counted(table: TargetTable, place: Place): WindowRequest['counted'] {
 }
 
 /** What a place's rows are told apart by: of a history, each change of a key is a row. */
-function told(table: TargetTable, place: Place): WindowRequest['told'] {
+function told(table: TargetTable, place: Place): NonNullable<WindowRequest['told']> {
   const { lsn, seq } = metadataColumns(table.metadataPrefix);
+  // Rows that are only appended may bear one key more than once.
+  if (table.method === 'append' || table.method === 'full_table') return { key: table.key, identity: [] };
   return { key: table.key, identity: place.history ? [...table.key, lsn, seq] : table.key };
 }
 
@@ -159,6 +205,7 @@ function whole(table: TargetTable, place: Place): WindowRequest {
     name,
     mode: 'rows',
     choose: { kind: 'all' },
+    untouched: null,
     told: told(table, place),
     counted: counted(table, place),
   };
@@ -176,13 +223,15 @@ function loadWindows({ table, mark }: FinishLoad, overwriteForeign: boolean): Wi
   const carries = cdc && table.output !== 'history' && table.deletes === 'soft';
   const place = { schema, name: table.name, history: false };
   const consolidated: WindowRequest = {
-    ...{ schema, name: table.name, mode: 'replace', told: told(table, place), counted: null, overwriteForeign },
+    ...{ schema, name: table.name, mode: 'replace', untouched: null, told: told(table, place), counted: null },
+    overwriteForeign,
     choose: carries ? { kind: 'other_keys', keys: keysOf(loadTable(table), table.key), key: table.key } : null,
   };
   if (!cdc || table.output === 'consolidated') return [consolidated];
   const name = historyName(table);
   const history: WindowRequest = {
-    ...{ schema, name, mode: 'rows', told: told(table, { schema, name, history: true }), counted: null },
+    ...{ schema, name, mode: 'rows', untouched: null, counted: null },
+    told: told(table, { schema, name, history: true }),
     choose: { kind: 'where', where: OPEN_VERSIONS },
   };
   return [consolidated, history];
@@ -202,13 +251,16 @@ async function pageWindows(session: DuckDbSession, entry: PageTable): Promise<Wi
   const whole = held || !staged ? 'all' : await wholeRows(session, table, stageName(entry.index));
   return placesOf(table).map((place): WindowRequest => {
     const { schema, name, history } = place;
-    const base = { schema, name, mode: 'rows', told: told(table, place), counted: counted(table, place) } as const;
+    const known = { told: told(table, place), counted: counted(table, place) };
+    const base = { schema, name, mode: 'rows', untouched: null, ...known } as const;
     if (history && truncated) return { ...base, choose: { kind: 'where', where: OPEN_VERSIONS } };
     if (relations.length === 0) return { ...base, choose: null };
     const shared = { kind: 'keys', keys, key: table.key, always: [deletedName(table)] } as const;
     // A version that is closed is written anew, as a whole.
     if (history) return { ...base, choose: { ...shared, where: OPEN_VERSIONS, whole: 'all' } };
-    return { ...base, choose: { ...shared, where: null, whole } };
+    // A row that was merged has a position in the stream; of one that was pulled in part it was not read.
+    const untouched = whole === 'all' ? null : `${identifier(metadataColumns(table.metadataPrefix).lsn)} IS NULL`;
+    return { ...base, untouched, choose: { ...shared, where: null, whole } };
   });
 }
 
@@ -239,6 +291,8 @@ function rowWindows({ table, mode }: WriteRows): WindowRequest[] {
       schema: place.schema,
       name: place.name,
       mode: 'rows',
+      // Every row whose key came is replaced.
+      untouched: null,
       told: told(table, place),
       counted: counted(table, place),
     },
@@ -252,6 +306,17 @@ function rowWindows({ table, mode }: WriteRows): WindowRequest[] {
   }));
 }
 
+/** No rows: what tells them apart bears its new names. */
+function renamedWindows({ table, renames }: RenameColumns): WindowRequest[] {
+  const newName = (name: string): string => renames.find(({ from }) => from === name)?.to ?? name;
+  return placesOf(table).map((place) => {
+    const { key, identity } = told(table, place);
+    const { schema, name } = place;
+    const names = { key: key.map(newName), identity: identity.map(newName) };
+    return { schema, name, mode: 'rows', choose: null, told: names, counted: null, untouched: null };
+  });
+}
+
 function deletedName(table: TargetTable): string {
   return metadataColumns(table.metadataPrefix).deleted;
 }
@@ -261,8 +326,10 @@ function movedParts({ from, to }: { readonly from: RetireTable; readonly to: Ret
   return from.schema === to.schema && from.name === to.name ? [] : retiredParts(from);
 }
 
+const NOTHING_TOLD = { untouched: null, told: null, counted: null } as const;
+
 function retiredParts(table: RetireTable): WindowRequest[] {
-  const base = { schema: table.schema, mode: 'rows', choose: { kind: 'all' }, told: null, counted: null } as const;
+  const base = { schema: table.schema, mode: 'rows', choose: { kind: 'all' }, ...NOTHING_TOLD } as const;
   return [
     ...(table.consolidated ? [{ ...base, name: table.name }] : []),
     ...(table.history ? [{ ...base, name: historyName(table) }] : []),

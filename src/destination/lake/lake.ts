@@ -1,9 +1,11 @@
+import { stat } from 'node:fs/promises';
 import { asSluiceError, SluiceError } from '../../error/sluice-error.js';
 import { failpoint } from '../../thread/failpoint.js';
 import { DuckDbSession, type SessionSettings } from '../duckdb/session.js';
 import { literal, qualified } from '../duckdb/sql-text.js';
 import { knownSources } from './fact-exchange.js';
 import { folderName } from './folder-name.js';
+import { LOOKS_DDL } from './idle-page.js';
 import { commitSource, NeedsAllRows } from './lake-commit.js';
 import { applicationId, type Ledger, type LedgerRelation, type PendingCommit } from './ledger.js';
 import { readLedgers, type StoredLedger } from './ledger-store.js';
@@ -12,6 +14,7 @@ import type { TableFormat } from './table-format.js';
 import {
   asTableTrouble,
   LakeTableTrouble,
+  letGoOfUntouched,
   type OpenWindow,
   openWindows,
   recountRows,
@@ -28,6 +31,9 @@ export interface LakeSettings {
   readonly workFolder: string;
 }
 
+/** How often in a row work is done again because somebody rearranged the files of a table meanwhile. */
+const MAX_MOVES = 3;
+
 /**
  * A lake as one thread writes it. Work is done on the working file, by the very code that a DuckDB destination uses; at
  * the end of each of its transactions what it did is brought to the lake, and only then the working file commits. The
@@ -38,7 +44,7 @@ export class Lake {
   readonly #store: ObjectStore;
   readonly #format: TableFormat;
   readonly #onWait: (what: string) => void;
-  readonly #now: () => Date;
+  readonly now: () => Date;
   #session: DuckDbSession | null = null;
   #ledgers = new Map<string, StoredLedger>();
   /** By folder: the version of a table's log that our last commit made. */
@@ -50,6 +56,10 @@ export class Lake {
   #writing: string | null = null;
   /** What went wrong after the ledger was written: the work is done, but not visible yet. */
   #unpublished: SluiceError | null = null;
+  /** Nobody knows what became of the last commit: the lake has to be looked at again. */
+  #inDoubt = false;
+  /** By source: how often what the working file held of it was thrown away. */
+  readonly #wipes = new Map<string, number>();
 
   constructor(
     settings: LakeSettings,
@@ -64,25 +74,36 @@ export class Lake {
     this.#store = deps.store;
     this.#format = deps.format;
     this.#onWait = deps.onWait;
-    this.#now = deps.now;
+    this.now = deps.now;
   }
 
   /** The working file, in step with the lake, with every pending commit in its table. */
   async opened(limits: { readonly busyWaitMs: number } | null = null): Promise<DuckDbSession> {
+    // After work that has no part in write().
+    if (this.#inDoubt || this.#unpublished !== null) await this.#doubt();
     if (this.#session !== null) return this.#session;
     await makeWorkFolder(this.#settings.workFolder);
     const session = await DuckDbSession.open({ ...this.#settings.session, ...limits }, this.#onWait);
     try {
       await session.prepareLayout();
-      await session.run(WORK_DDL);
+      for (const ddl of [WORK_DDL, LOOKS_DDL]) await session.run(ddl);
       await this.#readLake(session);
     } catch (error) {
       session.close();
       throw error;
     }
-    session.beforeCommit = () => this.#commit(session);
+    session.beforeCommit = () => this.#beforeCommit(session);
     this.#session = session;
     return session;
+  }
+
+  /** As {@link opened}, but null where the lake holds nothing of Sluice's; no working file is made for that. */
+  async openedToLook(limits: { readonly busyWaitMs: number } | null): Promise<DuckDbSession | null> {
+    // The lake is listed once: what is listed before the file is held may be old when it is.
+    const isThere = this.#session !== null || (await stat(this.#settings.session.path).catch(() => null)) !== null;
+    if (!isThere && !(await this.exists())) return null;
+    const session = await this.opened(limits);
+    return this.#ledgers.size > 0 ? session : null;
   }
 
   /** Whether the lake holds anything of Sluice's. */
@@ -109,17 +130,25 @@ export class Lake {
    * @throws SluiceError LAKE_FENCED, DELTA_FOREIGN_WRITE, and what the store throws
    */
   async write<T>(source: string, requests: readonly WindowRequest[], work: () => Promise<T>): Promise<T> {
-    const session = await this.opened();
-    this.#writing = source;
     let wanted = requests;
-    for (;;) {
+    for (let moves = 0; ; ) {
+      const session = await this.opened();
+      this.#writing = source;
       try {
         return await this.#writeOnce(session, wanted, work);
       } catch (error) {
-        if (!(error instanceof NeedsAllRows)) throw error;
-        wanted = withAllRows(wanted, error.place);
+        if (error instanceof NeedsAllRows) wanted = withAllRows(wanted, error.place);
+        else if (!(error instanceof SluiceError && error.code === 'LAKE_MOVED') || ++moves > MAX_MOVES) throw error;
       }
     }
+  }
+
+  /**
+   * Changes whenever what the working file held of a source was thrown away, as it was not what the lake says: a load that
+   * began before that lacks the changes that were held for it.
+   */
+  generationOf(source: string): number {
+    return this.#wipes.get(source) ?? 0;
   }
 
   /** Does work on the rows that it asks for and that changes nothing of them. */
@@ -154,13 +183,14 @@ export class Lake {
   /** After a failure the next work begins with the lake as it is. */
   async #doubt(): Promise<void> {
     this.#unpublished = null;
+    this.#inDoubt = false;
     this.#format.forget();
     const session = this.#session;
     if (session === null) return;
     session.beforeCommit = null;
     try {
       await this.#readLake(session);
-      session.beforeCommit = () => this.#commit(session);
+      session.beforeCommit = () => this.#beforeCommit(session);
     } catch {
       // Whoever comes next opens the file anew and hears of it, if it is still so.
       this.release();
@@ -185,6 +215,7 @@ export class Lake {
     for (const source of new Set([...remembered.keys(), ...(await knownSources(session))])) {
       const ledger = this.#ledgers.get(source)?.ledger;
       if (ledger !== undefined && remembered.get(source) === ledgerMark(ledger)) continue;
+      this.#wipes.set(source, this.generationOf(source) + 1);
       await session.transaction(() => wipeSource(session, source));
       remembered.delete(source);
     }
@@ -226,16 +257,27 @@ export class Lake {
     const { code, message } = trouble.reason;
     await session.run(
       `UPDATE _sluice.tables SET resnapshot_reason = ${literal(code)}, error_code = ${literal(code)},
-         error_message = ${literal(message)}, error_at = TIMESTAMPTZ ${literal(this.#now().toISOString())}
+         error_message = ${literal(message)}, error_at = TIMESTAMPTZ ${literal(this.now().toISOString())}
        WHERE target_schema = ${literal(relation.schema)} AND ${literal(relation.name)} IN (target_name, target_name || '_cdc')`,
     );
+  }
+
+  async #beforeCommit(session: DuckDbSession): Promise<void> {
+    try {
+      await this.#commit(session);
+    } catch (error) {
+      if (!(error instanceof NeedsAllRows)) this.#inDoubt = true;
+      throw error;
+    }
   }
 
   /** The end of a transaction: what it did goes to the lake. */
   async #commit(session: DuckDbSession): Promise<void> {
     const windows = this.#windows;
     const tables = await windowTables(session);
-    await recountRows(session, windows, new Set(tables.map(relationName)));
+    const names = new Set(tables.map(relationName));
+    await recountRows(session, windows, names);
+    await letGoOfUntouched(session, windows, names);
     const ledgers = [...this.#ledgers.values()].map(({ ledger }) => ledger);
     const owners = await relationOwners(session, ledgers);
     const ownerOf = (table: { readonly schema: string; readonly name: string }) =>
@@ -256,7 +298,7 @@ export class Lake {
       const written = await commitSource(
         session,
         { source, before, tables: own, handedOver, windows, versions: this.#versions },
-        { store: this.#store, format: this.#format, folder: this.#settings.workFolder, now: this.#now },
+        { store: this.#store, format: this.#format, folder: this.#settings.workFolder, now: this.now },
       );
       if (written === null) continue;
       this.#ledgers.set(source, written);
@@ -291,7 +333,10 @@ function withAllRows(
     throw new SluiceError({ code: 'INTERNAL', message });
   }
   const request = asked ?? { schema: place.schema, name: place.name, told: null, counted: null };
-  return [...requests.filter((other) => other !== asked), { ...request, mode: 'rows', choose: { kind: 'all' } }];
+  return [
+    ...requests.filter((other) => other !== asked),
+    { ...request, mode: 'rows', choose: { kind: 'all' }, untouched: null },
+  ];
 }
 
 async function clearWindows(session: DuckDbSession, windows: ReadonlyMap<string, OpenWindow>): Promise<void> {

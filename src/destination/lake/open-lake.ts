@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { DeltaFormat } from '../delta/delta-format.js';
+import { ParquetFormat } from '../parquet/parquet-format.js';
 import { FileCache } from './file-cache.js';
 import type { LakeThreadSettings } from './lake-writer.js';
 import type { ObjectStore } from './object-store.js';
@@ -22,5 +23,7 @@ export async function openLake(settings: LakeThreadSettings, deps: StoreDeps): P
   const store = await openStore(settings.store, deps);
   const cache = new FileCache(store, path.join(workFolder, 'cache'), cacheMb * MIB);
   const tools = { store, cache, folder: workFolder, targetFileMb, now: () => deps.clock.now() };
-  return { store, cache, format: new DeltaFormat({ deletes, engineInfo: 'sluice' }, tools) };
+  const format =
+    settings.format === 'delta' ? new DeltaFormat({ deletes, engineInfo: 'sluice' }, tools) : new ParquetFormat(tools);
+  return { store, cache, format };
 }

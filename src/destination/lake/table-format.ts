@@ -8,8 +8,8 @@ import type { LakeColumn, PendingCommit } from './ledger.js';
  */
 export interface TableFormat {
   /**
-   * Reads rows of a table into a temporary table `into`: `__file` (index), `__row` (position in the file) and the columns.
-   * @throws SluiceError DELTA_FOREIGN_WRITE when somebody else has changed the table's data
+   * Reads rows of a table into a temporary table `into`: its columns, and what else the format needs of them.
+   * @throws SluiceError DELTA_FOREIGN_WRITE, PARQUET_FOREIGN_WRITE when somebody else has changed the table's data
    */
   pull(session: DuckDbSession, request: PullRequest): Promise<PulledRows>;
   /** Writes and sends the files of a change; nobody sees them before {@link publish}. */
@@ -17,7 +17,7 @@ export interface TableFormat {
   /**
    * Makes a prepared commit visible, once: a commit that is already in the table is left alone.
    * @returns the table's version with it; null where the format numbers none, or the table is gone
-   * @throws SluiceError DELTA_FOREIGN_WRITE, LAKE_FENCED
+   * @throws SluiceError DELTA_FOREIGN_WRITE, PARQUET_FOREIGN_WRITE, LAKE_FENCED
    */
   publish(session: DuckDbSession, pending: PendingCommit): Promise<number | null>;
   /** Makes a view of a table's rows as they are now, for readers. */
@@ -73,7 +73,7 @@ export type RowChoice =
 export interface PulledRows {
   readonly into: string;
   readonly rows: number;
-  /** By `__file`: what the format knows its files by. */
+  /** What the format knows the files by that the rows lie in; [] where it does not ask. */
   readonly files: readonly string[];
 }
 

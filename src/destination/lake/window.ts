@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../../error/codes.js';
 import { SluiceError } from '../../error/sluice-error.js';
 import type { DuckDbSession } from '../duckdb/session.js';
-import { columnList, identifier, literal, qualified } from '../duckdb/sql-text.js';
+import { columnList, identifier, keyEquality, literal, qualified } from '../duckdb/sql-text.js';
 import { columnTypes } from '../duckdb/target-ddl.js';
 import type { LakeColumn, LedgerRelation } from './ledger.js';
 import type { PulledRows, RowChoice, TableFormat } from './table-format.js';
@@ -14,6 +14,11 @@ export interface WindowRequest {
   readonly mode: 'rows' | 'replace';
   /** null: none. */
   readonly choose: RowChoice | null;
+  /**
+   * Where rows were pulled in part (RowChoice, `whole`): SQL that is true for one that is still as it was pulled, as the
+   * work did not replace it after all; null where each is replaced for certain, or is whole.
+   */
+  readonly untouched: string | null;
   /** As the ledger keeps them of a relation; null: as they were. */
   readonly told: Pick<LedgerRelation, 'key' | 'identity'> | null;
   /** With mode `replace`: what others wrote into the table may go too. */
@@ -81,7 +86,11 @@ const TABLE_CODES: readonly ErrorCode[] = [
   'DELTA_TYPE_UNSUPPORTED',
   'DELTA_LOG_CORRUPT',
   'DELTA_DV_CORRUPT',
+  'PARQUET_FOREIGN_WRITE',
+  'PARQUET_MANIFEST_CORRUPT',
+  'PARQUET_COLUMN_RESERVED',
   'STORE_OBJECT_MISSING',
+  'STORE_FORBIDDEN',
 ];
 
 export function asTableTrouble(error: unknown, relation: string): unknown {
@@ -124,6 +133,24 @@ export async function recountRows(
     if (request.counted === null || isWhole || !tables.has(name) || rowsBefore === null) continue;
     const rows = rowsBefore + (await count(session, request)) - countedBefore;
     await session.run(`UPDATE _sluice.tables SET rows = ${rows} WHERE address = ${literal(request.counted.address)}`);
+  }
+}
+
+/**
+ * Lets go of rows that were pulled in part and that the work left alone, such as those of changes that it held back: they
+ * stay in the lake as they are.
+ */
+export async function letGoOfUntouched(
+  session: DuckDbSession,
+  windows: ReadonlyMap<string, OpenWindow>,
+  tables: ReadonlySet<string>,
+): Promise<void> {
+  for (const [name, { request, pulled }] of windows) {
+    const { choose, untouched } = request;
+    if (untouched === null || pulled === null || choose?.kind !== 'keys' || !tables.has(name)) continue;
+    const alone = `SELECT ${columnList(choose.key)} FROM ${name} WHERE ${untouched}`;
+    await session.run(`DELETE FROM ${pulled.into} p USING (${alone}) a WHERE ${keyEquality(choose.key, 'p', 'a')}`);
+    await session.run(`DELETE FROM ${name} WHERE ${untouched}`);
   }
 }
 

@@ -17,8 +17,7 @@ import type { FollowRequest, StreamLook } from './reader-thread.js';
 const PAGE_BYTES = 64 * 1024 * 1024;
 /** Up to here transactions share a log; a larger one's own log takes its place in the page. */
 const SHARED_BYTES = 32 * 1024;
-/** A position that moved without any changes is confirmed this often: it costs a commit, and frees WAL. */
-const MOVED_MS = 15_000;
+/** A position that moved without any changes is confirmed after so much WAL at the latest. */
 const MOVED_BYTES = 64n * 1024n * 1024n;
 /** A server that waits for its position asks again and again. */
 const URGENT_MS = 500;
@@ -37,6 +36,7 @@ interface Page {
 
 export class FollowedStream {
   readonly #flush: FollowRequest['flush'];
+  readonly #idle: FollowRequest['idle'];
   readonly #store: SpillStore;
   readonly #assembler: TransactionAssembler;
   /** The logs of transactions that are open on the server. */
@@ -83,6 +83,7 @@ export class FollowedStream {
 
   private constructor(request: FollowRequest) {
     this.#flush = request.flush;
+    this.#idle = request.idle;
     this.#position = parseLsn(request.startLsn);
     this.#confirmed = this.#position;
     this.#takenPosition = this.#position;
@@ -247,9 +248,9 @@ export class FollowedStream {
 
   #hasMoved(now: number, cut: boolean): boolean {
     if (this.#position <= this.#confirmed) return false;
-    const long = now >= this.#confirmedMs + MOVED_MS || this.#position - this.#confirmed >= MOVED_BYTES;
+    const long = now >= this.#confirmedMs + this.#idle.everyMs || this.#position - this.#confirmed >= MOVED_BYTES;
     // With whole transactions waiting the position is theirs, and goes with them.
-    return this.#filling.segments.length === 0 && (long || cut || this.#isUrgent(now));
+    return this.#filling.segments.length === 0 && (long || (cut && this.#idle.atEnd) || this.#isUrgent(now));
   }
 
   #dueMs(): number {

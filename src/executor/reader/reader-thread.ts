@@ -96,6 +96,8 @@ export interface FollowRequest {
   readonly startLsn: string;
   /** When a page is due. */
   readonly flush: { readonly everyMs: number; readonly rows: number };
+  /** When a position that moved without any changes is confirmed: so often, and before following ends. */
+  readonly idle: { readonly everyMs: number; readonly atEnd: boolean };
   /** For what does not fit in memory. */
   readonly spillFolder: string;
 }
