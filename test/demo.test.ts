@@ -7,6 +7,7 @@ import { DuckDBInstance } from '@duckdb/node-api';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compareAll, isEqual, type Verdict } from '../examples/demo/compare.js';
+import { duckDbFile, openDuckDbFile } from '../examples/demo/destination.js';
 import { startPostgres, type TestPostgres } from './postgres/server.js';
 
 const TSX = path.resolve('node_modules/tsx/dist/cli.mjs');
@@ -25,9 +26,12 @@ async function runDemo(args: readonly string[], onText?: (text: string, pid: num
   return { code, output, folder: /This is (\S+)[/]sources\.yaml/.exec(output)?.[1] ?? '' };
 }
 
-test('the demo ends with DuckDB equal to Postgres and leaves nothing behind', { timeout: 300_000 }, async () => {
-  const { code, output, folder } = await runDemo(['--seconds', '1']);
-  expect(output).toContain('DuckDB and Postgres agree');
+test.each([
+  { name: 'DuckDB', option: [], verdict: 'DuckDB and Postgres agree' },
+  { name: 'a lake', option: ['--lake'], verdict: 'The lake and Postgres agree' },
+])('the demo ends with $name equal to Postgres and leaves nothing behind', { timeout: 300_000 }, async (c) => {
+  const { code, output, folder } = await runDemo([...c.option, '--seconds', '1']);
+  expect(output).toContain(c.verdict);
   expect(code).toBe(0);
   expect(path.basename(folder)).toMatch(/^sluice-demo-/);
   expect(existsSync(folder)).toBe(false);
@@ -89,12 +93,14 @@ describe('the comparison at the end', () => {
       ${sql}`);
     connection.closeSync();
     instance.closeSync();
-    return compareAll(client, file, [{ table: 'goods', excluded: [], streamed: true, history: true }]);
+    return compareAll(client, { ...duckDbFile, open: () => openDuckDbFile(file) }, folder, [
+      { table: 'goods', excluded: [], streamed: true, history: true },
+    ]);
   }
 
   test('finds a faithful copy equal, in every column type', async () => {
     const [table, history] = await verdictsAfter('');
-    expect(table).toMatchObject({ postgresRows: 2, duckdbRows: 2, comparedValues: 18, examples: [] });
+    expect(table).toMatchObject({ postgresRows: 2, destinationRows: 2, comparedValues: 18, examples: [] });
     expect(history?.versions).toEqual({ all: 4, broken: 0 });
     expect([table, history].every((verdict) => verdict !== undefined && isEqual(verdict))).toBe(true);
   });

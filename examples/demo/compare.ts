@@ -1,6 +1,7 @@
-import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import type { DuckDBConnection } from '@duckdb/node-api';
 import type pg from 'pg';
 import { type CanonicalColumn, canonicalColumns } from './canonical.js';
+import type { Destination } from './destination.js';
 
 /**
  * The judge at the end: compares the destination with Postgres without any code of Sluice in between. Every row is
@@ -8,7 +9,7 @@ import { type CanonicalColumn, canonicalColumns } from './canonical.js';
  */
 
 export interface Expected {
-  /** In the schema public, in Postgres and in DuckDB. */
+  /** In the schema public, on both sides. */
   readonly table: string;
   /** Columns that were left out and are not compared. */
   readonly excluded: readonly string[];
@@ -18,14 +19,14 @@ export interface Expected {
 }
 
 export interface Verdict {
-  /** As in DuckDB; `_cdc` is the history. */
+  /** As in the destination; `_cdc` is the history. */
   readonly table: string;
   readonly postgresRows: number;
-  readonly duckdbRows: number;
+  readonly destinationRows: number;
   readonly comparedValues: number;
   /** In Postgres alone. */
   readonly missing: number;
-  /** In DuckDB alone. */
+  /** In the destination alone. */
   readonly extra: number;
   readonly differing: number;
   /** Of a history: all versions, and those that overlap, leave a gap or stand beside another current one. */
@@ -44,26 +45,35 @@ export function isEqual(verdict: Verdict): boolean {
   return missing + extra + differing + (versions?.broken ?? 0) === 0;
 }
 
-/** Compares each table, and of those with history the versions as well. Nobody must be writing meanwhile. */
+/**
+ * Compares each table, and of those with history the versions as well. Nobody must be writing meanwhile.
+ * @param folder the demo's
+ */
 export async function compareAll(
   postgres: pg.Client,
-  duckdbFile: string,
+  destination: Destination,
+  folder: string,
   tables: readonly Expected[],
 ): Promise<readonly Verdict[]> {
-  const instance = await DuckDBInstance.create(duckdbFile, { access_mode: 'READ_ONLY' });
-  const duckdb = await instance.connect();
+  const names = tables.flatMap(({ table, history }) => (history ? [table, `${table}_cdc`] : [table]));
+  const reader = await destination.open(folder, names);
   try {
     const verdicts: Verdict[] = [];
-    for (const table of tables) verdicts.push(...(await compareTable(postgres, duckdb, table)));
+    for (const table of tables) {
+      verdicts.push(...(await compareTable(postgres, reader.duckdb, table, destination.name)));
+    }
     return verdicts;
   } finally {
-    // The file stays locked for as long as one of its connections is open.
-    duckdb.closeSync();
-    instance.closeSync();
+    reader.close();
   }
 }
 
-async function compareTable(postgres: pg.Client, duckdb: DuckDBConnection, expected: Expected): Promise<Verdict[]> {
+async function compareTable(
+  postgres: pg.Client,
+  duckdb: DuckDBConnection,
+  expected: Expected,
+  place: string,
+): Promise<Verdict[]> {
   const { table, history, streamed } = expected;
   const columns = (await canonicalColumns(postgres, table)).filter(
     (column) => !expected.excluded.includes(column.name),
@@ -71,12 +81,12 @@ async function compareTable(postgres: pg.Client, duckdb: DuckDBConnection, expec
   const key = columns.filter((column) => column.keyPosition !== null);
   const live = await readPostgres(postgres, `public."${table}"`, columns);
   const current = await readDuckDb(duckdb, `public."${table}"${streamed ? ' where not _ph_deleted' : ''}`, columns);
-  const verdicts: Verdict[] = [{ table, ...compareRows(live, current, columns), versions: null }];
+  const verdicts: Verdict[] = [{ table, ...compareRows(live, current, columns, place), versions: null }];
   if (history) {
     const name = `public."${table}_cdc"`;
     const open = await readDuckDb(duckdb, `${name} where valid_to is null and not _ph_deleted`, columns);
     const versions = await countVersions(duckdb, name, key);
-    verdicts.push({ table: `${table}_cdc`, ...compareRows(live, open, columns), versions });
+    verdicts.push({ table: `${table}_cdc`, ...compareRows(live, open, columns, place), versions });
   }
   return verdicts;
 }
@@ -117,6 +127,7 @@ function compareRows(
   postgres: Rows,
   duckdb: Rows,
   columns: readonly CanonicalColumn[],
+  place: string,
 ): Omit<Verdict, 'table' | 'versions'> {
   const counts = { comparedValues: 0, missing: 0, extra: 0, differing: 0 };
   const examples: string[] = [];
@@ -127,22 +138,22 @@ function compareRows(
     const [have] = duckdb.get(key) ?? [];
     if (want === undefined || have === undefined) {
       counts.missing += 1;
-      example(`${key} is missing in DuckDB`);
+      example(`${key} is missing in ${place}`);
       continue;
     }
     counts.comparedValues += columns.length;
     const wrong = columns.findIndex((_, index) => want[index] !== have[index]);
     if (wrong === -1) continue;
     counts.differing += 1;
-    example(`${key} ${columns[wrong]?.name}: Postgres has ${shown(want[wrong])}, DuckDB ${shown(have[wrong])}`);
+    example(`${key} ${columns[wrong]?.name}: Postgres has ${shown(want[wrong])}, ${place} ${shown(have[wrong])}`);
   }
   for (const [key, rows] of duckdb) {
     const surplus = rows.length - (postgres.has(key) ? 1 : 0);
     if (surplus > 0)
-      example(`${key} is in DuckDB ${rows.length} times, in Postgres ${postgres.has(key) ? 'once' : 'not'}`);
+      example(`${key} is in ${place} ${rows.length} times, in Postgres ${postgres.has(key) ? 'once' : 'not'}`);
     counts.extra += surplus;
   }
-  return { postgresRows: rowCount(postgres), duckdbRows: rowCount(duckdb), ...counts, examples };
+  return { postgresRows: rowCount(postgres), destinationRows: rowCount(duckdb), ...counts, examples };
 }
 
 function rowCount(rows: Rows): number {

@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { formatBytes, formatCount, formatDuration } from '../../src/cli/view/quantity.js';
 import { type Column, table } from '../../src/cli/view/table.js';
 import type { Cli } from './cli.js';
+import type { Destination } from './destination.js';
 import { readStatus, readSync, type StatusAt, type SyncDone } from './report.js';
 import type { Screen } from './screen.js';
 import { countRows } from './shop.js';
@@ -11,18 +12,21 @@ import type { Writer } from './writer.js';
 const REDRAW_MS = 250;
 const PAUSE_BETWEEN_SYNCS_MS = 300;
 
-const COLUMNS: readonly Column[] = [
-  { title: 'TABLE' },
-  { title: 'POSTGRES', align: 'right' },
-  { title: 'DUCKDB', align: 'right' },
-  { title: 'BEHIND', align: 'right' },
-];
+function columnsOf({ title }: Destination): readonly Column[] {
+  return [
+    { title: 'TABLE' },
+    { title: 'POSTGRES', align: 'right' },
+    { title, align: 'right' },
+    { title: 'BEHIND', align: 'right' },
+  ];
+}
 
 export interface LiveDeps {
   readonly cli: Cli;
   readonly client: pg.Client;
   readonly writer: Writer;
   readonly screen: Screen;
+  readonly destination: Destination;
 }
 
 interface Round {
@@ -33,7 +37,7 @@ interface Round {
 
 /**
  * Syncs again and again for about so long. A terminal shows a table that is redrawn in place, more often than there are
- * syncs, so that one sees Postgres run ahead and DuckDB follow; anything else gets a line after each sync.
+ * syncs, so that one sees Postgres run ahead and the copy follow; anything else gets a line after each sync.
  * @returns milliseconds that the last sync took, from the start of its process to the end
  */
 export async function watchInStep(deps: LiveDeps, durationMs: number, signal: AbortSignal): Promise<number> {
@@ -88,11 +92,13 @@ function tableOf({ number, sync, status }: Round, counts: ReadonlyMap<string, nu
     number === 0 ? 'sync 1 is under way' : `sync ${number} brought ${broughtBy(sync)}`,
     `the slot holds back ${formatBytes(status.retainedWalBytes)} of WAL; ${formatCount(deps.writer.committed)} transactions written so far`,
   ];
-  const text = table(COLUMNS, rows, deps.screen.paint) + notes.map((note) => deps.screen.paint('dim', note)).join('\n');
+  const text =
+    table(columnsOf(deps.destination), rows, deps.screen.paint) +
+    notes.map((note) => deps.screen.paint('dim', note)).join('\n');
   return text.replace(/^(?=.)/gm, '  ');
 }
 
-/** Rows in DuckDB of rows in Postgres, table by table. */
+/** Rows in the destination of rows in Postgres, table by table. */
 function lineOf({ number, sync, status }: Round, counts: ReadonlyMap<string, number>): string {
   const tables = status.tables
     .map((each) => `${each.table} ${each.rows ?? '?'}/${counts.get(each.table) ?? '?'}`)

@@ -1,12 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { sinkOf } from '../../src/cli/process-terminal.js';
+import { type Destination, deltaLake, duckDbFile } from './destination.js';
 import { Interrupted } from './interrupted.js';
 import { Screen } from './screen.js';
 import { leadTour } from './tour.js';
 
-const USAGE = `Usage: npm run demo -- [--keep] [--seconds N]
+const USAGE = `Usage: npm run demo -- [--lake] [--keep] [--seconds N]
 
+  --lake       keep Delta tables in a folder in step, instead of a DuckDB file
   --keep       at the end leave Postgres, the writer and the folder for you to try things, until Ctrl-C
   --seconds N  how long each of the two live views runs (default 7)
 `;
@@ -23,6 +25,7 @@ const SIGNALS = [
 interface Options {
   readonly keep: boolean;
   readonly liveMs: number;
+  readonly destination: Destination;
 }
 
 /** @returns what to print instead of a demo, where the command line asks for help or is wrong */
@@ -30,11 +33,19 @@ function readOptions(argv: readonly string[]): Options | { readonly text: string
   try {
     const { values } = parseArgs({
       args: [...argv],
-      options: { keep: { type: 'boolean' }, seconds: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+      options: {
+        lake: { type: 'boolean' },
+        keep: { type: 'boolean' },
+        seconds: { type: 'string' },
+        help: { type: 'boolean', short: 'h' },
+      },
     });
     if (values.help === true) return { text: USAGE, exitCode: 0 };
     const seconds = Number(values.seconds ?? 7);
-    if (seconds >= 0 && seconds <= 3_600) return { keep: values.keep === true, liveMs: seconds * 1_000 };
+    if (seconds >= 0 && seconds <= 3_600) {
+      const destination = values.lake === true ? deltaLake : duckDbFile;
+      return { keep: values.keep === true, liveMs: seconds * 1_000, destination };
+    }
     return { text: `--seconds wants a number from 0 to 3600\n\n${USAGE}`, exitCode: 64 };
   } catch (error) {
     return { text: `${messageOf(error)}\n\n${USAGE}`, exitCode: 64 };

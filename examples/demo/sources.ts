@@ -1,9 +1,8 @@
+import type { Destination } from './destination.js';
 import type { Shop } from './shop.js';
 
 /** The variable that the YAML takes the password from: the file itself holds no secret. */
 export const PASSWORD_VARIABLE = 'SHOP_PASSWORD';
-
-export const DESTINATION_FILE = 'warehouse.duckdb';
 
 /** The column that the second version of the file leaves out. */
 export const EXCLUDED = { table: 'customers', column: 'phone' } as const;
@@ -19,7 +18,7 @@ export const WITH_HISTORY: readonly string[] = ['customers', 'orders'];
 export const FULL_TABLES: readonly string[] = ['countries'];
 
 /** The file as the demo writes it first. */
-export function firstSources(shop: Shop): string {
+export function firstSources(shop: Shop, destination: Destination): string {
   return `version: 1
 connections:
   shop_db:
@@ -30,7 +29,7 @@ connections:
     password: { env: ${PASSWORD_VARIABLE} }
     tls: { mode: disable } # for this machine alone; the default is verify-full
 destinations:
-  warehouse: { type: duckdb, path: ${DESTINATION_FILE} }
+  ${destination.line}
 sources:
   shop:
     connection: shop_db

@@ -7,18 +7,11 @@ import { formatCount, formatDuration } from '../../src/cli/view/quantity.js';
 import { startPostgres } from '../../test/postgres/server.js';
 import { CLI_FILE, Cli } from './cli.js';
 import { compareAll, isEqual } from './compare.js';
+import type { Destination } from './destination.js';
 import { watchInStep } from './live.js';
 import type { Screen } from './screen.js';
 import { countRows, createShop, openShop, SHOP_TABLES, type Shop } from './shop.js';
-import {
-  DESTINATION_FILE,
-  EXCLUDED,
-  editedSources,
-  FULL_TABLES,
-  firstSources,
-  PASSWORD_VARIABLE,
-  WITH_HISTORY,
-} from './sources.js';
+import { EXCLUDED, editedSources, FULL_TABLES, firstSources, PASSWORD_VARIABLE, WITH_HISTORY } from './sources.js';
 import { showVerdicts } from './verdict-table.js';
 import { STORY_ORDER, Writer } from './writer.js';
 
@@ -34,6 +27,7 @@ export interface TourDeps {
   readonly keep: boolean;
   /** How long each of the two live views runs. */
   readonly liveMs: number;
+  readonly destination: Destination;
   /** Something that the tour relies on broke: the caller aborts the signal. */
   readonly fail: (error: unknown) => void;
   /** What has to be undone in the end, in the opposite order. */
@@ -47,19 +41,20 @@ interface Stage {
   readonly writer: Writer;
   readonly folder: string;
   readonly cli: Cli;
+  readonly destination: Destination;
 }
 
-/** Leads through everything. @returns whether DuckDB and Postgres agree in the end */
+/** Leads through everything. @returns whether the destination and Postgres agree in the end */
 export async function leadTour(deps: TourDeps): Promise<boolean> {
   const startedMs = performance.now();
-  welcome(deps.screen);
+  welcome(deps);
   const stage = await setStage(deps);
   const sources = await describeSources(stage, deps.screen);
   await planAndApply(stage, deps.screen);
   await firstCopy(stage, deps.screen);
   const liveSince = new Date();
   const syncMs = await keepInStep(stage, deps);
-  await askDuckDb(stage, liveSince, deps.screen);
+  await askDestination(stage, liveSince, deps.screen);
   await editSources(stage, sources, deps.screen);
   await killSyncs(stage, syncMs, deps.screen);
   await keepInStepAgain(stage, deps);
@@ -69,14 +64,14 @@ export async function leadTour(deps: TourDeps): Promise<boolean> {
   return equal;
 }
 
-function welcome(screen: Screen): void {
+function welcome({ screen, destination }: TourDeps): void {
   screen.title('Sluice demo');
-  screen.say(`A throwaway Postgres with a small shop, a writer that keeps changing it, and Sluice, which keeps a DuckDB file
-    in step. Nothing outside of temporary folders is touched. In what follows, sluice stands for:`);
+  screen.say(`A throwaway Postgres with a small shop, a writer that keeps changing it, and Sluice, which keeps
+    ${destination.what} in step. Nothing outside of temporary folders is touched. In what follows, sluice stands for:`);
   screen.quote(`node ${CLI_FILE}`);
 }
 
-async function setStage({ screen, signal, cleanup, keep, fail }: TourDeps): Promise<Stage> {
+async function setStage({ screen, signal, cleanup, keep, fail, destination }: TourDeps): Promise<Stage> {
   screen.heading('A shop in Postgres');
   const postgres = await startPostgres({ major: 17 });
   cleanup.push(() => postgres.stop());
@@ -99,7 +94,7 @@ async function setStage({ screen, signal, cleanup, keep, fail }: TourDeps): Prom
   const folder = await mkdtemp(path.join(tmpdir(), 'sluice-demo-'));
   if (!keep) cleanup.push(() => rm(folder, { recursive: true, force: true }));
   const cli = new Cli(folder, { [PASSWORD_VARIABLE]: shop.reader.password }, screen, signal);
-  return { shop, client, writer, folder, cli };
+  return { shop, client, writer, folder, cli, destination };
 }
 
 async function startWriter(shop: Shop, { fail, cleanup }: Pick<TourDeps, 'fail' | 'cleanup'>): Promise<Writer> {
@@ -108,8 +103,8 @@ async function startWriter(shop: Shop, { fail, cleanup }: Pick<TourDeps, 'fail' 
   return writer;
 }
 
-async function describeSources({ shop, folder, cli }: Stage, screen: Screen): Promise<string> {
-  const sources = firstSources(shop);
+async function describeSources({ shop, folder, cli, destination }: Stage, screen: Screen): Promise<string> {
+  const sources = firstSources(shop, destination);
   const file = path.join(folder, 'sources.yaml');
   await writeFile(file, sources);
   screen.heading('One file says what is wanted');
@@ -120,9 +115,9 @@ async function describeSources({ shop, folder, cli }: Stage, screen: Screen): Pr
   return sources;
 }
 
-async function planAndApply({ cli }: Stage, screen: Screen): Promise<void> {
+async function planAndApply({ cli, destination }: Stage, screen: Screen): Promise<void> {
   screen.heading('Plan, then apply');
-  screen.say(`plan compares the file with Postgres, DuckDB and what was applied before; it changes nothing. A publication
+  screen.say(`plan compares the file with Postgres, ${destination.name} and what was applied before; it changes nothing. A publication
     names the tables whose changes Postgres hands out. A slot makes Postgres keep these changes until Sluice has them
     safely, so it is created before anything is copied.`);
   await cli.show('plan', '--out', 'first.plan');
@@ -132,11 +127,11 @@ async function planAndApply({ cli }: Stage, screen: Screen): Promise<void> {
   await cli.show('apply', 'first.plan');
 }
 
-async function firstCopy({ cli }: Stage, screen: Screen): Promise<void> {
+async function firstCopy({ cli, destination }: Stage, screen: Screen): Promise<void> {
   screen.heading('The first copy, while the writer goes on');
   screen.say(`Each table is copied from one snapshot. What is written meanwhile comes through the slot, where a transaction
-    that the snapshot has seen already is skipped. Rows and checkpoint (the position up to which changes have landed) are
-    committed in one DuckDB transaction, and only then is Postgres told that it may let go: a crash at any moment loses
+    that the snapshot has seen already is skipped. Rows and checkpoint (the position up to which changes have landed)
+    ${destination.commit}, and only then is Postgres told that it may let go: a crash at any moment loses
     nothing and repeats nothing.`);
   await cli.show('sync');
 }
@@ -144,16 +139,16 @@ async function firstCopy({ cli }: Stage, screen: Screen): Promise<void> {
 async function keepInStep(stage: Stage, { screen, liveMs, signal }: TourDeps): Promise<number> {
   screen.heading('In step');
   screen.say(`Now sync runs again and again, each time as a new process; in earnest sluice daemon stays and follows the
-    schedules in the file. BEHIND is how old DuckDB's view of a table is.`);
+    schedules in the file. BEHIND is how old the copy of a table is.`);
   screen.blank();
   stage.writer.beginStory();
   return watchInStep({ ...stage, screen }, liveMs, signal);
 }
 
-async function askDuckDb({ cli }: Stage, earlier: Date, screen: Screen): Promise<void> {
+async function askDestination({ cli, destination }: Stage, earlier: Date, screen: Screen): Promise<void> {
   const versions = 'public.orders_cdc';
-  screen.heading('Ask DuckDB');
-  screen.say(`The file is an ordinary DuckDB file that any client can open; sluice query is the shortest way to ask.`);
+  screen.heading(`Ask ${destination.name}`);
+  screen.say(destination.asking);
   await cli.show(
     'query',
     'select status, count(*) as orders, sum(total) as total from public.orders where not _ph_deleted group by all order by all',
@@ -220,14 +215,19 @@ async function catchUp({ cli, writer }: Stage, screen: Screen): Promise<void> {
   await cli.show('sync', '--until-caught-up');
 }
 
-async function compareEverything({ client, folder }: Stage, elapsedMs: number, screen: Screen): Promise<boolean> {
+async function compareEverything(
+  { client, folder, destination }: Stage,
+  elapsedMs: number,
+  screen: Screen,
+): Promise<boolean> {
   screen.heading('Compare everything');
-  screen.say(`Every row is read from Postgres and from DuckDB and compared by its key, in all columns, as text that each
+  screen.say(`Every row is read from Postgres and from ${destination.name} and compared by its key, in all columns, as text that each
     side computes for itself. Of a history (_cdc) the current versions must be the live rows, and each version must end
     where the next one begins; one that does not is broken.`);
   const verdicts = await compareAll(
     client,
-    path.join(folder, DESTINATION_FILE),
+    destination,
+    folder,
     SHOP_TABLES.map((table) => ({
       table,
       excluded: table === EXCLUDED.table ? [EXCLUDED.column] : [],
@@ -236,15 +236,19 @@ async function compareEverything({ client, folder }: Stage, elapsedMs: number, s
     })),
   );
   screen.blank();
-  showVerdicts(screen, verdicts);
+  showVerdicts(screen, verdicts, destination);
   const values = verdicts.reduce((sum, verdict) => sum + verdict.comparedValues, 0);
   const equal = verdicts.every(isEqual);
   const result = equal
-    ? screen.paint('green', 'DuckDB and Postgres agree')
-    : screen.paint('red', 'DuckDB and Postgres differ');
+    ? screen.paint('green', `${capital(destination.name)} and Postgres agree`)
+    : screen.paint('red', `${capital(destination.name)} and Postgres differ`);
   screen.blank();
   screen.say(`${result}: ${formatCount(values)} values compared, ${formatDuration(elapsedMs)} since the start.`);
   return equal;
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 async function leaveToUser({ shop, folder }: Stage, deps: TourDeps): Promise<void> {

@@ -1,15 +1,16 @@
 import { formatCount } from '../../src/cli/view/quantity.js';
 import { isEqual, type Verdict } from './compare.js';
+import type { Destination } from './destination.js';
 import type { Screen } from './screen.js';
 
 /** A line a table, then examples of what differs. */
-export function showVerdicts(screen: Screen, verdicts: readonly Verdict[]): void {
+export function showVerdicts(screen: Screen, verdicts: readonly Verdict[], destination: Destination): void {
   const fault = (count: number) => (count === 0 ? '0' : screen.paint('red', formatCount(count)));
   screen.table(
     [
       { title: 'TABLE' },
       { title: 'POSTGRES', align: 'right' },
-      { title: 'DUCKDB', align: 'right' },
+      { title: destination.title, align: 'right' },
       { title: 'MISSING', align: 'right' },
       { title: 'EXTRA', align: 'right' },
       { title: 'DIFFERENT', align: 'right' },
@@ -20,7 +21,7 @@ export function showVerdicts(screen: Screen, verdicts: readonly Verdict[]): void
     verdicts.map((verdict) => [
       verdict.table,
       formatCount(verdict.postgresRows),
-      formatCount(verdict.duckdbRows),
+      formatCount(verdict.destinationRows),
       fault(verdict.missing),
       fault(verdict.extra),
       fault(verdict.differing),

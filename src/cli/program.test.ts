@@ -82,7 +82,8 @@ describe('argv to struct', () => {
       command: 'resync',
       args: { addresses: ['shop:public.a', 'shop:public.b'], yes: true },
     },
-    { name: 'doctor', argv: ['doctor'], command: 'doctor', args: {} },
+    { name: 'doctor', argv: ['doctor'], command: 'doctor', args: { policy: false } },
+    { name: 'doctor with its flag', argv: ['doctor', '--policy'], command: 'doctor', args: { policy: true } },
     { name: 'cdc setup-sql of all', argv: ['cdc', 'setup-sql'], command: 'cdc setup-sql', args: { source: null } },
     {
       name: 'cdc setup-sql of one',

@@ -169,7 +169,7 @@ export const ERROR_CODES = {
   STORE_OBJECT_MISSING: { exit: 1, retry: SOON },
   /** The store's certificate could not be verified. For a CA of your own set `ca_file`. */
   STORE_TLS_UNVERIFIED: { exit: 69, retry: LATER },
-  /** The store refuses the request; the message names the permission that is needed. `sluice doctor` prints a policy. */
+  /** The store refuses the request; the message names the permission that is needed. `sluice doctor --policy` prints what it needs. */
   STORE_FORBIDDEN: { exit: 69, retry: LATER },
   /** The bucket, or the folder, does not exist. Sluice makes no buckets. */
   STORE_BUCKET_MISSING: { exit: 69, retry: LATER },
@@ -183,6 +183,8 @@ export const ERROR_CODES = {
   STORE_OBJECT_CHANGED: { exit: 1, retry: SOON },
   /** Other writers of the same object kept coming first; nothing was written. */
   STORE_CONFLICT: { exit: 75, retry: SOON },
+  /** The folder under `work_path`, where a lake's loads and merges are prepared, cannot be made or written. */
+  WORK_FOLDER_UNWRITABLE: { exit: 78, retry: LATER },
   /** The store has no conditional writes, or ignores them, so two writers could overwrite each other. Use another store. */
   STORE_NOT_CONDITIONAL: { exit: 78, retry: STOP },
   /** The store refused for another reason; the message carries its own words. */

@@ -6,6 +6,7 @@ import { entryOf, parseTableKey } from '../config/table-key.js';
 import { NO_TRAFFIC, trafficSince } from '../destination/lake/traffic.js';
 import { asSluiceError, type PlainError, SluiceError, toPlain } from '../error/sluice-error.js';
 import { AlertSender } from '../guard/alert-sender.js';
+import { lakeFails } from '../guard/checks/lake.js';
 import { runDoctor } from '../guard/doctor.js';
 import { LagGuard, type LagReport, STATEMENT_TIMEOUT_MS } from '../guard/lag-guard.js';
 import { openLagMemory } from '../guard/lag-memory.js';
@@ -26,6 +27,7 @@ import { Destinations, type OpenDestination } from './destinations.js';
 import { emptyRun } from './empty-run.js';
 import type { Engine, EngineDeps, EngineEvent, SourceRun, TableVerdict } from './engine.js';
 import { Followers, followSource } from './follow-source.js';
+import { lookAtLakes } from './look-at-lakes.js';
 import { observe } from './observe.js';
 import { connectionOf, SourceConnections } from './source-connections.js';
 import type { SyncSourceDeps } from './source-sync-run.js';
@@ -102,7 +104,8 @@ export function createEngine(deps: EngineDeps): Engine {
     const state = await stateFile.read();
     const observed = await observe(config, state, world, signal, { depth: 'plan', now: () => clock.now() });
     const input = { config, state, observed, now: clock.now().toISOString(), id: randomUUID(), targets };
-    return withPreflight(planChanges(input), config, observed, targets);
+    const lakes = await lookAtLakes(config, { secrets, clock }, 'plan', signal);
+    return withPreflight(planChanges(input), { config, observed, lakes }, targets);
   };
 
   const applied = async (): Promise<StateDocument> => {
@@ -316,7 +319,13 @@ export function createEngine(deps: EngineDeps): Engine {
 
     doctor: async (signal) => {
       const look = { depth: 'doctor' as const, now: () => clock.now() };
-      return runDoctor({ config, observed: await observe(config, await stateFile.read(), world, signal, look) });
+      const lakes = await lookAtLakes(config, { secrets, clock }, 'doctor', signal);
+      const troubles = new Map<string, PlainError>();
+      const observed = await observe(config, await stateFile.read(), world, signal, look, (name, error) => {
+        // A lake that cannot be reached has been told of.
+        if (!lakes.some((seen) => seen.destination === name && lakeFails(seen))) troubles.set(name, error);
+      });
+      return runDoctor({ config, observed, lakes, destinationTroubles: troubles });
     },
 
     setupSql: async (source, signal) => {

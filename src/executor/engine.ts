@@ -162,6 +162,8 @@ export interface SourceStatus {
   readonly source: string;
   readonly connection: string;
   readonly destination: string;
+  /** A file, a folder or `s3://bucket/prefix`; null where the config has no such destination. */
+  readonly place: string | null;
   readonly slot: {
     readonly name: string;
     readonly exists: boolean | null;

@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.js';
 import type { DestinationFacts, StreamFacts } from '../destination/facts.js';
-import { asSluiceError, toPlain } from '../error/sluice-error.js';
+import { asSluiceError, type PlainError, toPlain } from '../error/sluice-error.js';
 import { readinessNeeds } from '../guard/subject.js';
 import type { Observed } from '../planner/observed.js';
 import { readCatalog } from '../source/catalog.js';
@@ -18,6 +18,7 @@ export type GuardLook = Pick<ReadinessRequest, 'depth' | 'now'>;
  * Looks at every source and destination that config and state name. A source that cannot be reached becomes a member
  * with its error.
  * @param look absent: the catalogs are enough
+ * @param onTrouble takes what keeps a destination from being read, which then counts as empty; absent: it is thrown
  */
 export async function observe(
   config: Config,
@@ -25,6 +26,7 @@ export async function observe(
   deps: { readonly connections: SourceConnections; readonly destinations: Destinations },
   signal: AbortSignal,
   look: GuardLook | null = null,
+  onTrouble: ((destination: string, error: PlainError) => void) | null = null,
 ): Promise<Observed> {
   const wanted = new Set([...Object.keys(config.sources), ...Object.keys(state?.sources ?? {})]);
   const sources = await Promise.all(
@@ -44,9 +46,15 @@ export async function observe(
   }
   const destinations: Record<string, DestinationFacts> = {};
   for (const name of names) {
-    const destination = await deps.destinations.get(name);
-    destinations[name] = await destination.writer.readFacts();
-    await destination.writer.release();
+    try {
+      const destination = await deps.destinations.get(name);
+      destinations[name] = await destination.writer.readFacts();
+      await destination.writer.release();
+    } catch (error) {
+      if (onTrouble === null) throw error;
+      signal.throwIfAborted();
+      onTrouble(name, toPlain(asSluiceError(error)));
+    }
   }
   const checked = await Promise.all(
     sources.map(async ([name, observed]): Promise<[string, Observed['sources'][string]]> => {

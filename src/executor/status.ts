@@ -1,4 +1,4 @@
-import type { Config } from '../config/config.js';
+import type { Config, DestinationConfig } from '../config/config.js';
 import type { DestinationFacts, StreamFacts, TableFacts } from '../destination/facts.js';
 import { asSluiceError, type PlainError, toPlain } from '../error/sluice-error.js';
 import { haltError, lagError } from '../guard/lag-error.js';
@@ -70,6 +70,7 @@ export async function sourceStatuses(
         source: name,
         connection: connection ?? '',
         destination: source.destination,
+        place: placeOf(config.destinations[source.destination]),
         slot:
           source.slot === null
             ? null
@@ -92,6 +93,13 @@ export async function sourceStatuses(
       };
     }),
   );
+}
+
+function placeOf(destination: DestinationConfig | undefined): string | null {
+  if (destination === undefined) return null;
+  if (destination.type !== 's3') return destination.path;
+  const { bucket, prefix } = destination;
+  return prefix === '' ? `s3://${bucket}` : `s3://${bucket}/${prefix}`;
 }
 
 async function askSlot(

@@ -2,7 +2,7 @@
 export interface Finding {
   readonly level: 'error' | 'warning' | 'info';
   readonly code: string;
-  /** `source`, `source:schema.table`, `source:slot` or `source:publication`. */
+  /** `source`, `source:schema.table`, `source:slot`, `source:publication` or `destinations.<name>`. */
   readonly address: string;
   readonly message: string;
   /** Why it matters, one sentence. */

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Change, Plan } from '../planner/change.js';
 import type { ObservedSource } from '../source/catalog-model.js';
 import type { Readiness } from '../source/readiness-model.js';
+import type { LakeLook } from './lake-look.js';
 import { withPreflight } from './preflight.js';
 import { configOf, events, publication, sampleReadiness, server, slot, users } from './sample-subject.js';
 
@@ -26,6 +27,7 @@ function blocked(c: {
   readonly changes?: readonly Change[];
   readonly targets?: readonly string[];
   readonly usedWalSenders?: number;
+  readonly lakes?: readonly LakeLook[];
 }): string[] {
   const plan: Plan = {
     format_version: 1,
@@ -46,16 +48,45 @@ function blocked(c: {
   };
   const observed = { sources: { shop: { ok: true as const, source, readiness: c.readiness } }, destinations: {} };
   const config = configOf({ cdc: { transport: 'continuous' } });
-  return withPreflight(plan, config, observed, c.targets ?? []).blockers.map(
+  return withPreflight(plan, { config, observed, lakes: c.lakes ?? [] }, c.targets ?? []).blockers.map(
     ({ code, address }) => `${code} ${address}`,
   );
 }
 
 const readOnly = sampleReadiness({ session: { defaultReadOnly: true } });
 
+const unwritable: LakeLook = {
+  destination: 'warehouse',
+  type: 's3',
+  store: null,
+  trouble: null,
+  work: { path: '/work', unwritable: 'EACCES', freeBytes: null, cacheBytes: 0 },
+};
+
 describe('what blocks a plan beside the planner', () => {
   // wal_level is wrong in all of them: the planner tells that itself.
   test.each<Parameters<typeof blocked>[0] & { name: string; codes: string[] }>([
+    {
+      name: 'a lake without a folder to work in',
+      readiness: sampleReadiness(),
+      changes: [createPublication],
+      lakes: [unwritable],
+      codes: ['WORK_FOLDER_UNWRITABLE destinations.warehouse'],
+    },
+    {
+      name: 'a lake that nothing is written to',
+      readiness: sampleReadiness(),
+      lakes: [unwritable],
+      codes: [],
+    },
+    {
+      name: 'a lake of a source that is not targeted',
+      readiness: sampleReadiness(),
+      changes: [createPublication],
+      lakes: [unwritable],
+      targets: ['other'],
+      codes: [],
+    },
     { name: 'nothing', readiness: sampleReadiness(), codes: [] },
     {
       name: 'warnings do not',

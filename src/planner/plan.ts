@@ -42,7 +42,8 @@ export function planChanges(input: PlanInput): Plan {
     const known = state?.sources[name] ?? null;
     if (source === undefined) return known === null ? [] : [planSourceEnd(config, name, known, observed, own)];
     const factsOf = (key: string) => findFacts(observed, source.destination, moves.oldAddress(`${name}:${key}`));
-    return [planSource({ config, source, state: known, observed, scope: own, factsOf })];
+    const knownAs = moves.oldAddress(name);
+    return [planSource({ config, source, state: known, observed, scope: own, knownAs, factsOf })];
   });
 
   const changes: readonly Change[] = [...moves.changes, ...plans.flatMap((plan) => plan.changes)];

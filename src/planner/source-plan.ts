@@ -36,6 +36,8 @@ export interface SourceInput {
   readonly state: SourceState | null;
   readonly observed: Observed;
   readonly scope: SourceScope;
+  /** The source, as the destination knows it: by its old name until a move is applied. */
+  readonly knownAs: string;
   /** What the destination says of a table, under the address that it knew it by. */
   readonly factsOf: (key: string) => TableFacts | null;
 }
@@ -76,7 +78,7 @@ export function planSource(input: SourceInput): SourcePlan {
     continuing,
     generation,
     held: {
-      stream: input.observed.destinations[source.destination]?.streams.find((s) => s.source === source.name) ?? null,
+      stream: input.observed.destinations[source.destination]?.streams.find((s) => s.source === input.knownAs) ?? null,
       history: seen.timelineHistory ?? null,
       continues: !elsewhere && [...continuing].some((key) => isLive(known.get(key), input.factsOf(key))),
     },

@@ -1,5 +1,6 @@
 import { assertNever } from '../../error/sluice-error.js';
 import type { Finding } from '../../guard/finding.js';
+import type { DestinationPolicy } from '../../guard/lake-policy.js';
 import type { Page } from '../command.js';
 import { type Paint, printable } from '../terminal.js';
 import { snakeKeys } from './snake-keys.js';
@@ -26,6 +27,20 @@ export function doctorJson(findings: readonly Finding[]): Record<string, unknown
     warnings: count(findings, 'warning'),
     findings: findings.map(snakeKeys),
   };
+}
+
+/** With one bucket nothing but the policy, so that it can be piped; with several each has its name above it. */
+export function policiesText(policies: readonly DestinationPolicy[], page: Page): string {
+  const [only] = policies;
+  if (only === undefined) return 'No destination of the file is a bucket.\n';
+  if (policies.length === 1) return `${only.policy}\n`;
+  return policies
+    .map(({ destination, bucket, policy }) => `${page.paint('bold', `${destination} (s3://${bucket})`)}\n${policy}\n`)
+    .join('\n');
+}
+
+export function policiesJson(policies: readonly DestinationPolicy[]): Record<string, unknown> {
+  return { policies: policies.map(({ policy, ...place }) => ({ ...place, policy: JSON.parse(policy) })) };
 }
 
 function sourceText(findings: readonly Finding[], page: Page): string {

@@ -75,6 +75,7 @@ const STATUS: StatusReport = {
       },
       errored: null,
       unreachable: null,
+      place: '/data/warehouse.duckdb',
       destinationTrouble: null,
       tables: [USERS, CLICKS],
     },
@@ -101,7 +102,7 @@ const LAG: LagFacts = {
 describe('status', () => {
   test('a source with a table that failed', () => {
     expect(statusText(STATUS, PAGE)).toMatchInlineSnapshot(`
-      "shop  shop_db -> warehouse
+      "shop  shop_db -> warehouse  /data/warehouse.duckdb
         slot sluice_shop, idle, reserved, keeps 12 MiB of WAL, 2 KiB behind, confirmed up to 0/16B3748
         TABLE               METHOD  PHASE        ROWS  AS OF     LAST RUN    REJECTED
         shop:public.users   cdc     live    1,234,567  30 s ago  2m 00s ago         0
@@ -120,7 +121,7 @@ describe('status', () => {
       sources: [{ ...shop, slot: { ...slot, lag: { ...LAG, level } }, errored, tables: [USERS] }],
     });
     expect(statusText(report('warning', null), PAGE)).toMatchInlineSnapshot(`
-      "shop  shop_db -> warehouse
+      "shop  shop_db -> warehouse  /data/warehouse.duckdb
         slot sluice_shop, idle, reserved, keeps 12 MiB of WAL (warning, +1.2 MiB/s, 40m 10s to critical, 2h 05m to lost), 2 KiB behind, confirmed up to 0/16B3748
         TABLE              METHOD  PHASE       ROWS  AS OF     LAST RUN    REJECTED
         shop:public.users  cdc     live   1,234,567  30 s ago  2m 00s ago         0
@@ -128,7 +129,7 @@ describe('status', () => {
     `);
     const errored: PlainError = { code: 'WAL_LAG_CRITICAL', message: 'slot "sluice_shop" holds back much', hint: 'do' };
     expect(statusText(report('critical', errored), PAGE)).toMatchInlineSnapshot(`
-      "shop  shop_db -> warehouse
+      "shop  shop_db -> warehouse  /data/warehouse.duckdb
         errored  WAL_LAG_CRITICAL: slot "sluice_shop" holds back much
         hint: do
         slot sluice_shop, idle, reserved, keeps 12 MiB of WAL (critical, +1.2 MiB/s, 2h 05m to lost), 2 KiB behind, confirmed up to 0/16B3748
@@ -171,7 +172,7 @@ describe('status', () => {
 
       Nothing was applied yet. To see what would be: sluice plan
 
-      shop  shop_db -> warehouse
+      shop  shop_db -> warehouse  /data/warehouse.duckdb
         unreachable  SOURCE_UNREACHABLE: nothing answers (ECONNREFUSED)
         hint: start it
         TABLE              METHOD  PHASE       ROWS  AS OF     LAST RUN    REJECTED

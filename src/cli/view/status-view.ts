@@ -35,7 +35,8 @@ export function statusJson(report: StatusReport): Record<string, unknown> {
 }
 
 function sourceText(source: SourceStatus, page: Page): string {
-  const lines = [`${page.paint('bold', source.source)}  ${source.connection} -> ${source.destination}`];
+  const place = source.place === null ? '' : `  ${page.paint('dim', printable(source.place))}`;
+  const lines = [`${page.paint('bold', source.source)}  ${source.connection} -> ${source.destination}${place}`];
   if (source.unreachable !== null) {
     lines.push(`  ${page.paint('red', 'unreachable')}  ${errorSummary(source.unreachable)}`);
     if (source.unreachable.hint !== undefined) lines.push(`  hint: ${source.unreachable.hint}`);

@@ -29,6 +29,8 @@ export interface SourceWork {
   readonly before: StoredLedger | null;
   /** The source's tables in the working file. */
   readonly tables: readonly Pick<LedgerRelation, 'schema' | 'name' | 'columns'>[];
+  /** By relationName: tables that another source's ledger tells of, and that change hands as they are. */
+  readonly handedOver: ReadonlyMap<string, LedgerRelation>;
   /** By relationName: the rows that the work was done on. */
   readonly windows: ReadonlyMap<string, OpenWindow>;
   /** By folder: the newest version of a table's log that is ours. */
@@ -123,7 +125,7 @@ interface RelationChange extends TableChange {
 
 async function changesOf(
   session: DuckDbSession,
-  { before, tables, windows, versions }: SourceWork,
+  { before, tables, handedOver, windows, versions }: SourceWork,
   application: string,
   serial: number,
 ): Promise<{ relations: LedgerRelation[]; changes: RelationChange[] }> {
@@ -131,7 +133,7 @@ async function changesOf(
   const changes: RelationChange[] = [];
   const known = new Map((before?.ledger.relations ?? []).map((relation) => [relationName(relation), relation]));
   for (const table of tables) {
-    const was = known.get(relationName(table)) ?? null;
+    const was = known.get(relationName(table)) ?? handedOver.get(relationName(table)) ?? null;
     known.delete(relationName(table));
     const window = windows.get(relationName(table)) ?? null;
     const told = window?.request.told ?? { key: was?.key ?? [], identity: was?.identity ?? [] };
@@ -146,7 +148,8 @@ async function changesOf(
     const common = { table: { folder, application, version }, serial, columns, key, identity, overwriteForeign };
     changes.push({ ...common, ...work, rows: qualified(table), relation });
   }
-  for (const relation of known.values()) {
+  for (const [name, relation] of known) {
+    if (handedOver.has(name)) continue;
     const { folder, columns } = relation;
     const table = { folder, application, version: versions.get(folder) ?? relation.version };
     changes.push({

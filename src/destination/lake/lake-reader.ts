@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { DuckDbSession } from '../duckdb/session.js';
 import { importFacts } from './fact-exchange.js';
 import { applicationId } from './ledger.js';
@@ -7,6 +6,7 @@ import type { ObjectStore } from './object-store.js';
 import { importRejected } from './rejected-values.js';
 import { RUN_COST_DDL } from './run-cost.js';
 import type { TableFormat } from './table-format.js';
+import { makeWorkFolder } from './work-folder.js';
 
 /**
  * Opens a lake for reading, as a database in memory: a view for each of its tables, and Sluice's own tables under `_sluice`
@@ -18,7 +18,7 @@ export async function readLake(
   deps: { readonly store: ObjectStore; readonly format: TableFormat },
   sql: string | null,
 ): Promise<DuckDbSession> {
-  await mkdir(settings.workFolder, { recursive: true });
+  await makeWorkFolder(settings.workFolder);
   const { memoryLimitMb, threads } = settings;
   const session = await DuckDbSession.open(
     { path: ':memory:', memoryLimitMb, threads, busyWaitMs: 0 },

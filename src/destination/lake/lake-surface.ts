@@ -146,7 +146,7 @@ export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDb
       write(sourceOf(request.table), renamedWindows(request), () => inner.renameColumns(request)),
 
     retireTable: (table) => write(sourceOf(table), retiredParts(table), () => inner.retireTable(table)),
-    moveTable: (request) => write(sourceOf(request.to), retiredParts(request.from), () => inner.moveTable(request)),
+    moveTable: (request) => write(sourceOf(request.to), movedParts(request), () => inner.moveTable(request)),
   };
 
   /** A change of a type takes all rows, of which a page's own windows have only some. */
@@ -321,6 +321,11 @@ function renamedWindows({ table, renames }: RenameColumns): WindowRequest[] {
 
 function deletedName(table: TargetTable): string {
   return metadataColumns(table.metadataPrefix).deleted;
+}
+
+/** A table that keeps its place keeps its files, whoever's it is from now on. */
+function movedParts({ from, to }: { readonly from: RetireTable; readonly to: RetireTable }): WindowRequest[] {
+  return from.schema === to.schema && from.name === to.name ? [] : retiredParts(from);
 }
 
 const NOTHING_TOLD = { untouched: null, told: null, counted: null } as const;

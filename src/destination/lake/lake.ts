@@ -1,4 +1,4 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { asSluiceError, SluiceError } from '../../error/sluice-error.js';
 import { failpoint } from '../../thread/failpoint.js';
 import { DuckDbSession, type SessionSettings } from '../duckdb/session.js';
@@ -26,6 +26,7 @@ import {
   windowTables,
 } from './window.js';
 import { fillSource, ledgerMark, relationOwners, rememberedLedgers, WORK_DDL, wipeSource } from './work-file.js';
+import { makeWorkFolder } from './work-folder.js';
 
 export interface LakeSettings {
   /** The working file; its folder holds everything else that is kept on the disk. */
@@ -92,7 +93,7 @@ export class Lake {
     // After work that has no part in write().
     if (this.#inDoubt || this.#unpublished !== null) await this.#doubt();
     if (this.#session !== null) return this.#session;
-    await mkdir(this.#settings.workFolder, { recursive: true });
+    await makeWorkFolder(this.#settings.workFolder);
     const session = await DuckDbSession.open({ ...this.#settings.session, ...limits }, this.#onWait);
     try {
       await session.prepareLayout();
@@ -292,12 +293,32 @@ export class Lake {
     await letGoOfUntouched(session, windows, names);
     const ledgers = [...this.#ledgers.values()].map(({ ledger }) => ledger);
     const owners = await relationOwners(session, ledgers);
-    for (const source of new Set([...(await knownSources(session)), ...this.#ledgers.keys()])) {
-      const own = tables.filter((table) => (owners.get(relationName(table)) ?? this.#writing) === source);
+    const ownerOf = (table: { readonly schema: string; readonly name: string }) =>
+      owners.get(relationName(table)) ?? this.#writing;
+    const handedOver = new Map<string, LedgerRelation>();
+    for (const { source, relations } of ledgers) {
+      for (const relation of relations) {
+        const stays = tables.some((table) => relationName(table) === relationName(relation));
+        if (stays && ownerOf(relation) !== source) handedOver.set(relationName(relation), relation);
+      }
+    }
+    // Who takes a table over writes first: a crash in between must not leave it without an owner.
+    const first = tables.filter((table) => handedOver.has(relationName(table))).map(ownerOf);
+    const all = [...first, ...(await knownSources(session)), ...this.#ledgers.keys()];
+    for (const source of new Set(all.filter((name) => name !== null))) {
+      const own = tables.filter((table) => ownerOf(table) === source);
       const before = this.#ledgers.get(source) ?? null;
       const written = await commitSource(
         session,
-        { source, before, tables: own, windows, versions: this.#versions, begun: this.#begun ?? this.traffic },
+        {
+          source,
+          before,
+          tables: own,
+          handedOver,
+          windows,
+          versions: this.#versions,
+          begun: this.#begun ?? this.traffic,
+        },
         { store: this.#store, format: this.#format, folder: this.#settings.workFolder, now: this.now },
       );
       if (written === null) continue;
