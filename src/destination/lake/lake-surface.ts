@@ -7,6 +7,7 @@ import { loadTable } from '../duckdb/running-load.js';
 import type { DuckDbSession } from '../duckdb/session.js';
 import { identifier, literal } from '../duckdb/sql-text.js';
 import { type DuckDbSurface, duckDbSurface, incomingTable } from '../duckdb/surface.js';
+import { columnTypes } from '../duckdb/target-ddl.js';
 import { historyName, metadataColumns, type TargetTable } from '../target-table.js';
 import type { FinishLoad, PageTable, RenameColumns, RetireTable, WriteRows } from '../writer.js';
 import { canWait, rememberLook, withLooks } from './idle-page.js';
@@ -161,7 +162,18 @@ export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDb
     dropTable: (table) => write(sourceOf(table), [], () => inner.dropTable(table)),
 
     // What may take all rows says so when it is tried without them.
-    addColumns: (request) => write(sourceOf(request.table), [], () => inner.addColumns(request)),
+    async addColumns(request) {
+      const { table, added } = request;
+      const session = await lake.opened();
+      const wanted = new Set(added.map((name) => name.toLowerCase()));
+      const windows: WindowRequest[] = [];
+      for (const place of placesOf(table)) {
+        const has = [...(await columnTypes(session, place)).keys()];
+        // Whether a column of that name, left by a dropped one, holds anything is for all rows to say.
+        if (has.some((name) => wanted.has(name.toLowerCase()))) windows.push(whole(table, place));
+      }
+      return write(sourceOf(table), windows, () => inner.addColumns(request));
+    },
     widenColumns: (table) => write(sourceOf(table), [], () => inner.widenColumns(table)),
     renameColumns: (request) =>
       write(sourceOf(request.table), renamedWindows(request), () => inner.renameColumns(request)),
