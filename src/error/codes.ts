@@ -155,7 +155,10 @@ export const ERROR_CODES = {
   PARQUET_MANIFEST_CORRUPT: { exit: 1, retry: STOP },
   /** A column has the name of one that Sluice adds to Parquet files (`_sluice_commit`, `_sluice_removed`). Leave it out. */
   PARQUET_COLUMN_RESERVED: { exit: 1, retry: STOP },
-  /** Somebody rearranged a table's files in the middle of a commit. Nothing was changed; the next sync does it again. */
+  /**
+   * Somebody rearranged a table's files in the middle of a commit, or what the lake holds of a source has changed since the
+   * sync began. Nothing was changed; the next sync goes on from what is there.
+   */
   LAKE_MOVED: { exit: 75, retry: SOON },
   /** A deletion vector of a Delta table does not follow its format, or its CRC is wrong: the message says in which file and where. Nothing was read from it. */
   DELTA_DV_CORRUPT: { exit: 1, retry: STOP },

@@ -63,7 +63,7 @@ export class DeltaFormat implements TableFormat {
 
   async pull(session: DuckDbSession, request: PullRequest): Promise<PulledRows> {
     const { table, into, choose } = request;
-    const snapshot = await this.#current(session, table);
+    const snapshot = await this.#current(session, table, request.overwriteForeign);
     if (snapshot === null) throw missing(table.folder);
     const pruning: FilePruning = { columns: request.columns, choose };
     const adds = await prunedFiles(session, [...snapshot.files.values()], pruning);

@@ -7,11 +7,15 @@ import { loadTable } from '../duckdb/running-load.js';
 import type { DuckDbSession } from '../duckdb/session.js';
 import { identifier, literal } from '../duckdb/sql-text.js';
 import { type DuckDbSurface, duckDbSurface, incomingTable } from '../duckdb/surface.js';
+import { columnTypes } from '../duckdb/target-ddl.js';
 import { historyName, metadataColumns, type TargetTable } from '../target-table.js';
 import type { FinishLoad, PageTable, RenameColumns, RetireTable, WriteRows } from '../writer.js';
 import { canWait, rememberLook, withLooks } from './idle-page.js';
 import type { Lake } from './lake.js';
 import { hasTemporary, keysOf, LakeTableTrouble, relationName, type WindowRequest } from './window.js';
+
+/** Runs that go on at once are few. */
+const RUNS_REMEMBERED = 64;
 
 /**
  * What a lake does for a DestinationWriter: the work that a DuckDB file does, on the rows of the lake that it needs. Each
@@ -41,6 +45,19 @@ export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDb
       hint: 'nothing was changed; the load is made again',
     });
   };
+  /** When facts were read last. A run begins with that, and what it reads from Postgres goes by them. */
+  let read = lake.generations();
+  const runs = new Map<string, number>();
+  const generationFor = (source: string, runId: string): number => {
+    const known = runs.get(runId);
+    if (known !== undefined) return known;
+    runs.set(runId, read(source));
+    for (const oldest of runs.keys()) {
+      if (runs.size <= RUNS_REMEMBERED) break;
+      runs.delete(oldest);
+    }
+    return read(source);
+  };
   return {
     ...inner,
 
@@ -49,6 +66,7 @@ export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDb
     async readFacts(limits) {
       const session = await lake.openedToLook(limits);
       const facts = await inner.readFacts(limits);
+      read = lake.generations();
       return session === null ? facts : withLooks(session, facts);
     },
 
@@ -67,7 +85,8 @@ export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDb
     },
 
     async finishLoad(finish) {
-      // A load that somebody asked for, by a plan or by resync, brings a generation of its own.
+      // A load that somebody asked for, by a plan or by resync, brings a generation of its own. It goes over what others
+      // wrote; of that, rows that it keeps (deleted ones, old versions) stay as they are found.
       const loaded = await loadedGeneration(await lake.opened(), finish.table.address);
       const windows = loadWindows(finish, loaded < finish.table.generation);
       if (finish.mark !== null) assertUndisturbed(finish.table);
@@ -99,7 +118,8 @@ export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDb
           for (const { table, mode, trouble } of tables) {
             if (mode === 'merge' && trouble === null) await alignTable(table);
           }
-          return await lake.write(page.source, windows, () => inner.commitPage({ ...page, tables }));
+          const generation = generationFor(page.source, page.runId);
+          return await lake.write(page.source, windows, () => inner.commitPage({ ...page, tables }), generation);
         } catch (error) {
           if (!(error instanceof LakeTableTrouble)) throw error;
           const troubled = tables.find((entry) =>
@@ -113,7 +133,9 @@ export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDb
 
     async writeRows(rows) {
       await alignTable(rows.table);
-      return write(sourceOf(rows.table), rowWindows(rows), () => inner.writeRows(rows));
+      const source = sourceOf(rows.table);
+      const generation = generationFor(source, rows.run.runId);
+      return lake.write(source, rowWindows(rows), () => inner.writeRows(rows), generation).catch(plainly);
     },
 
     async compareShadow(request) {
@@ -140,7 +162,18 @@ export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDb
     dropTable: (table) => write(sourceOf(table), [], () => inner.dropTable(table)),
 
     // What may take all rows says so when it is tried without them.
-    addColumns: (request) => write(sourceOf(request.table), [], () => inner.addColumns(request)),
+    async addColumns(request) {
+      const { table, added } = request;
+      const session = await lake.opened();
+      const wanted = new Set(added.map((name) => name.toLowerCase()));
+      const windows: WindowRequest[] = [];
+      for (const place of placesOf(table)) {
+        const has = [...(await columnTypes(session, place)).keys()];
+        // Whether a column of that name, left by a dropped one, holds anything is for all rows to say.
+        if (has.some((name) => wanted.has(name.toLowerCase()))) windows.push(whole(table, place));
+      }
+      return write(sourceOf(table), windows, () => inner.addColumns(request));
+    },
     widenColumns: (table) => write(sourceOf(table), [], () => inner.widenColumns(table)),
     renameColumns: (request) =>
       write(sourceOf(request.table), renamedWindows(request), () => inner.renameColumns(request)),
@@ -232,7 +265,7 @@ function loadWindows({ table, mark }: FinishLoad, overwriteForeign: boolean): Wi
   if (!cdc || table.output === 'consolidated') return [consolidated];
   const name = historyName(table);
   const history: WindowRequest = {
-    ...{ schema, name, mode: 'rows', untouched: null, counted: null },
+    ...{ schema, name, mode: 'rows', untouched: null, counted: null, overwriteForeign },
     told: told(table, { schema, name, history: true }),
     choose: { kind: 'where', where: OPEN_VERSIONS },
   };

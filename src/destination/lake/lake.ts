@@ -138,12 +138,19 @@ export class Lake {
   /**
    * Does work that ends in one transaction on the rows that it needs.
    * @param source whose work it is
-   * @throws SluiceError LAKE_FENCED, DELTA_FOREIGN_WRITE, and what the store throws
+   * @param generation of the facts that the work goes by ({@link generationOf}); null where it goes by none
+   * @throws SluiceError LAKE_FENCED, DELTA_FOREIGN_WRITE, and what the store throws; LAKE_MOVED where the facts are others now
    */
-  async write<T>(source: string, requests: readonly WindowRequest[], work: () => Promise<T>): Promise<T> {
+  async write<T>(
+    source: string,
+    requests: readonly WindowRequest[],
+    work: () => Promise<T>,
+    generation: number | null = null,
+  ): Promise<T> {
     let wanted = requests;
     for (let moves = 0; ; ) {
       const session = await this.opened();
+      if (generation !== null && generation !== this.generationOf(source)) throw outdated(source);
       this.#writing = source;
       try {
         return await this.#writeOnce(session, wanted, work);
@@ -160,6 +167,12 @@ export class Lake {
    */
   generationOf(source: string): number {
     return this.#wipes.get(source) ?? 0;
+  }
+
+  /** As {@link generationOf} says at this moment. */
+  generations(): (source: string) => number {
+    const now = new Map(this.#wipes);
+    return (source) => now.get(source) ?? 0;
   }
 
   /** Does work on the rows that it asks for and that changes nothing of them. */
@@ -342,6 +355,15 @@ export class Lake {
       this.#unpublished = asSluiceError(error);
     }
   }
+}
+
+/** What it read from Postgres begins where the tables were, not where they are. */
+function outdated(source: string): SluiceError {
+  return new SluiceError({
+    code: 'LAKE_MOVED',
+    message: `the lake's tables of ${source} are not as they were when this sync began: another Sluice has written them, or a commit whose end was not known had taken effect`,
+    hint: 'nothing was changed; the next sync goes on from what the lake holds',
+  });
 }
 
 function withAllRows(

@@ -42,6 +42,8 @@ export interface PullRequest {
   readonly columns: readonly LakeColumn[];
   readonly into: string;
   readonly choose: RowChoice;
+  /** What others wrote is taken as it is, as somebody asked for a load over it. Default false. */
+  readonly overwriteForeign?: boolean;
 }
 
 export interface ViewRequest {

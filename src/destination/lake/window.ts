@@ -23,7 +23,7 @@ export interface WindowRequest {
   readonly untouched: string | null;
   /** As the ledger keeps them of a relation; null: as they were. */
   readonly told: Pick<LedgerRelation, 'key' | 'identity'> | null;
-  /** With mode `replace`: what others wrote into the table may go too. */
+  /** What others wrote into the table may go too; where it stays, it is taken as it is. */
   readonly overwriteForeign?: boolean;
   /** How the rows that count as the table's are told (`_sluice.tables.rows`); null where another window counts them. */
   readonly counted: { readonly address: string; readonly where: string } | null;
@@ -59,7 +59,8 @@ export async function openWindows(
     const asked = traffic();
     if (relation !== undefined && request.choose !== null) {
       const { columns } = relation;
-      const wanted = { table: relation, columns, into: `pulled_${index}`, choose: request.choose };
+      const { overwriteForeign = false } = request;
+      const wanted = { table: relation, columns, into: `pulled_${index}`, choose: request.choose, overwriteForeign };
       try {
         pulled = await format.pull(session, wanted);
       } catch (error) {
