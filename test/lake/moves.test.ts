@@ -10,7 +10,7 @@ const LAKE = { type: 'local', format: 'delta', path: 'place' };
 /** Types that a lake writes otherwise than a DuckDB file does. */
 const TABLES = `
   create table kept (id int primary key, v text, uid uuid not null default '6ba7b810-9dad-11d1-80b4-00c04fd430c8',
-    at time, span interval, doc jsonb, many uuid[]);
+    daytime time, span interval, doc jsonb, many uuid[]);
   insert into kept select i, 'first ' || i, '6ba7b810-9dad-11d1-80b4-00c04fd430c9', '12:34:56.789', '1 mon 2 days', '{"a": 1.50}', array[null::uuid]
     from generate_series(1, 30) as i;
   create table polled (id int primary key, v text, at timestamptz not null default clock_timestamp());
@@ -51,7 +51,7 @@ async function change(f: EngineFixture, round: string): Promise<void> {
     update polled set v = '${round}', at = clock_timestamp() where id = 7`);
 }
 
-const COLUMNS = 'id::text, v, uid::text, at::text, doc::text, many[1] is null as nothing';
+const COLUMNS = 'id::text, v, uid::text, daytime::text, doc::text, many[1] is null as nothing';
 
 async function expectEqual(f: EngineFixture): Promise<void> {
   const [source] = await f.source<{ all: string }>(
