@@ -130,7 +130,8 @@ function number(value: number): string {
   return value < 100 ? value.toFixed(2) : whole(value);
 }
 
-function columns(rows: readonly (readonly string[])[]): string {
+/** Rows of cells as lines with even columns, the first to the left. */
+export function columns(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
   const line = (row: readonly string[]) =>
     row

@@ -126,9 +126,10 @@ export function workloadOf(name: WorkloadName): Workload {
   return WORKLOADS[name];
 }
 
-/** Fills the source, one statement after the other: VACUUM and CHECKPOINT refuse to run among others. */
-export async function seed(workload: Workload, postgres: TestPostgres): Promise<void> {
-  const sql = readFileSync(new URL(`./workloads/${workload.file}`, import.meta.url), 'utf8');
+/** Fills the source, one statement after the other: VACUUM and CHECKPOINT refuse to run among others. @param share of the rows */
+export async function seed(workload: Workload, postgres: TestPostgres, share = 1): Promise<void> {
+  const file = readFileSync(new URL(`./workloads/${workload.file}`, import.meta.url), 'utf8');
+  const sql = file.replaceAll(String(workload.units), String(Math.floor(workload.units * share)));
   for (const statement of statementsOf(sql)) await postgres.query(statement);
 }
 

@@ -3,6 +3,7 @@ import type { ChannelEnd } from '../thread/batch-channel.js';
 import type { MergedEnd } from '../thread/merged-channel.js';
 import type { Comparison } from './comparison.js';
 import type { DestinationFacts, PartitionFacts } from './facts.js';
+import type { StoreTraffic } from './lake/object-store.js';
 import type { HeapRange, LoadProgress } from './load-progress.js';
 import type { KeySample, SnapshotMark, TargetTable } from './target-table.js';
 
@@ -11,6 +12,9 @@ import type { KeySample, SnapshotMark, TargetTable } from './target-table.js';
  * a call that resolves has committed. Arguments are cloneable, as they may cross a thread.
  */
 export interface DestinationWriter {
+  /** What was asked of the object store since this writer was opened; null where there is none. */
+  readTraffic(): Promise<StoreTraffic | null>;
+
   /** @param options busyWaitMs: how long to wait for a file that another process holds, instead of the usual time */
   readFacts(options?: { readonly busyWaitMs: number }): Promise<DestinationFacts>;
 

@@ -3,6 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import type { SourceConfig } from '../config/config.js';
 import type { SecretDeps } from '../config/secret.js';
 import { entryOf, parseTableKey } from '../config/table-key.js';
+import { NO_TRAFFIC, trafficSince } from '../destination/lake/traffic.js';
 import { asSluiceError, type PlainError, SluiceError, toPlain } from '../error/sluice-error.js';
 import { AlertSender } from '../guard/alert-sender.js';
 import { lakeFails } from '../guard/checks/lake.js';
@@ -181,6 +182,7 @@ export function createEngine(deps: EngineDeps): Engine {
         const state = await applied();
         const chosen = chosenSources(state, request);
         const used = new Set<string>();
+        const before = await destinations.traffic();
         const synced = await Promise.all(
           chosen.map(async ({ source, only }): Promise<SourceRun> => {
             const sourceState = state.sources[source];
@@ -222,13 +224,19 @@ export function createEngine(deps: EngineDeps): Engine {
           }),
         );
         await destinations.releaseAll();
+        const traffic = [...(await destinations.traffic())]
+          .filter(([destination]) => used.has(destination))
+          .map(([destination, now]) => ({
+            destination,
+            ...trafficSince(before.get(destination) ?? NO_TRAFFIC, now),
+          }));
         const unpublished = await publishCopies(used);
         const runs = synced.map((run): SourceRun => {
           const trouble = unpublished.get(state.sources[run.source]?.destination ?? '');
           return trouble === undefined || run.error !== null ? run : { ...run, error: trouble };
         });
         const ok = runs.every((run) => run.error === null && run.tables.every((table) => table.status === 'ok'));
-        return { sources: runs, ok };
+        return { sources: runs, ...(traffic.length === 0 ? {} : { traffic }), ok };
       }),
 
     verify: (request, signal) =>

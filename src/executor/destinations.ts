@@ -5,6 +5,7 @@ import type { SecretDeps } from '../config/secret.js';
 import { openDuckDbWriter } from '../destination/duckdb/duckdb-writer.js';
 import { IDLE_MS } from '../destination/lake/idle-page.js';
 import { type LakeThreadSettings, openLakeWriter } from '../destination/lake/lake-writer.js';
+import type { StoreTraffic } from '../destination/lake/object-store.js';
 import { resolveS3Settings } from '../destination/lake/store/resolve-s3.js';
 import type { DestinationWriter } from '../destination/writer.js';
 import { SluiceError } from '../error/sluice-error.js';
@@ -98,6 +99,16 @@ export class Destinations {
     }
   }
 
+  /** What was asked of object stores until now, by destination; those that are not open, or no lakes, are not in it. */
+  async traffic(): Promise<Map<string, StoreTraffic>> {
+    const found = new Map<string, StoreTraffic>();
+    for (const [name, open] of this.#open) {
+      const traffic = await open.then(({ writer }) => writer.readTraffic()).catch(() => null);
+      if (traffic !== null) found.set(name, traffic);
+    }
+    return found;
+  }
+
   /** Runs `work` between two pages and only while no sync has the file; null where one has. */
   async whenIdle<T>(name: string, work: (destination: OpenDestination) => Promise<T>): Promise<T | null> {
     const open = await this.get(name);
@@ -171,6 +182,7 @@ function yieldingLoads(inner: DestinationWriter, running: ReadonlyMap<string, Sh
     };
   };
   return {
+    readTraffic: inner.readTraffic,
     readFacts: yielding(inner.readFacts),
     beginLoad: yielding(inner.beginLoad),
     readLoad: yielding(inner.readLoad),

@@ -1,5 +1,6 @@
 import type { AlertKind, Config } from '../config/config.js';
 import type { Comparison } from '../destination/comparison.js';
+import type { StoreTraffic } from '../destination/lake/object-store.js';
 import type { PlainError } from '../error/sluice-error.js';
 import type { Finding } from '../guard/finding.js';
 import type { GuardEvent } from '../guard/lag-guard.js';
@@ -90,8 +91,14 @@ export interface SourceRun {
   readonly newColumns: readonly string[];
 }
 
+export interface DestinationTraffic extends StoreTraffic {
+  readonly destination: string;
+}
+
 export interface SyncReport {
   readonly sources: readonly SourceRun[];
+  /** What the sync asked of object stores, by destination; absent where it wrote to none. */
+  readonly traffic?: readonly DestinationTraffic[];
   /** True when nothing failed. */
   readonly ok: boolean;
 }

@@ -28,7 +28,10 @@ export class KillWorld {
     this.#steps = fc.sample(STEP, { seed, numRuns: 50_000 })[Symbol.iterator]();
   }
 
-  /** @param settings of the source: its `cdc:`, over its names, and its `snapshot:` */
+  /**
+   * @param settings of the source: its `cdc:`, over its names, and its `snapshot:`; `destination` of the destination,
+   *   `rows` the part of the rows that the large tables begin with
+   */
   static async create(
     postgres: TestPostgres,
     database: string,
@@ -36,8 +39,12 @@ export class KillWorld {
     settings: {
       readonly cdc?: Readonly<Record<string, unknown>>;
       readonly snapshot?: Readonly<Record<string, unknown>>;
+      readonly destination?: Readonly<Record<string, unknown>>;
+      readonly rows?: number;
     } = {},
   ): Promise<KillWorld> {
+    const part = settings.rows ?? 1;
+    const [accounts, lines, docs, parts] = [BULK.accounts, BULK.lines, BULK.docs, BULK.parts].map((n) => n * part);
     await postgres.createDatabase(database);
     await postgres.query(
       [
@@ -45,10 +52,10 @@ export class KillWorld {
         'create schema oracle',
         'create table oracle.log (id bigserial primary key, tab text, op text, cells text[])',
         ...FIRST_TABLES.map((table) => table.ddl),
-        `insert into accounts select 1000 + i, 'name ' || i, i, true, now() from generate_series(1, ${BULK.accounts}) as i`,
-        `insert into lines (region, no, note, qty) select 'bulk', i, 'note ' || i, i from generate_series(1, ${BULK.lines}) as i`,
-        `insert into docs (id, n, body, data) select gen_random_uuid(), i, (select string_agg(md5(i::text || j), '') from generate_series(1, 300) as j), '{}' from generate_series(1, ${BULK.docs}) as i`,
-        `insert into parts (region, id, v) select 'bulk', i, 'v' || i from generate_series(1, ${BULK.parts}) as i`,
+        `insert into accounts select 1000 + i, 'name ' || i, i, true, now() from generate_series(1, ${accounts}) as i`,
+        `insert into lines (region, no, note, qty) select 'bulk', i, 'note ' || i, i from generate_series(1, ${lines}) as i`,
+        `insert into docs (id, n, body, data) select gen_random_uuid(), i, (select string_agg(md5(i::text || j), '') from generate_series(1, 300) as j), '{}' from generate_series(1, ${docs}) as i`,
+        `insert into parts (region, id, v) select 'bulk', i, 'v' || i from generate_series(1, ${parts}) as i`,
         ...FIRST_TABLES.map(logSql),
       ].join(';\n'),
       [],
@@ -60,6 +67,7 @@ export class KillWorld {
       tables: Object.fromEntries(FIRST_TABLES.map((table) => [table.key, table.settings])),
       cdc: { slot: database, publication: database, ...settings.cdc },
       snapshot: settings.snapshot ?? {},
+      destination: settings.destination ?? {},
     });
     const sessions = await Promise.all([0, 1].map(() => WorkSession.open(postgres, database)));
     return new KillWorld(fixture, sessions, seed);

@@ -47,6 +47,19 @@ async function requestsOf(work: () => Promise<unknown>): Promise<readonly Record
 const paid = (requests: readonly RecordedRequest[]) =>
   requests.filter(({ method }) => method === 'PUT' || method === 'POST').map(({ key }) => key);
 
+test('a sync tells what it asked of the store', async () => {
+  const before = s3.requests.length;
+  const { traffic } = await fixture.sync();
+  const requests = s3.requests.slice(before);
+  expect(traffic).toMatchObject([
+    {
+      ...{ destination: 'lake', puts: 0, deletes: 0 },
+      gets: requests.filter(({ operation }) => operation === 'GetObject').length,
+      lists: requests.filter(({ operation }) => operation === 'ListObjectsV2').length,
+    },
+  ]);
+});
+
 test('a quiet sync writes nothing, lists once a look and gets nothing anew', async () => {
   for (let round = 1; round <= 3; round += 1) {
     const requests = await requestsOf(() => fixture.sync());
@@ -88,4 +101,9 @@ test('a change after quiet syncs lands, and 1,000 changed keys cost four writes'
     lake.rows("SELECT count(*), count(*) FILTER (WHERE v = 'changed') FROM public.items"),
   );
   expect(rows).toEqual([[String(ROWS), '1000']]);
+  const [run] = await fixture.read((lake) =>
+    lake.rows(`SELECT puts, lists, bytes_sent > 10_000 FROM _sluice.runs
+      WHERE kind = 'stream' ORDER BY ended_at DESC LIMIT 1`),
+  );
+  expect(run).toEqual([String(paid(requests).length), '1', 'true']);
 });

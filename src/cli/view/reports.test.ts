@@ -261,6 +261,19 @@ describe('sync', () => {
     `);
   });
 
+  test('a sync of a lake, with what it asked of the store', () => {
+    const traffic = { puts: 4, gets: 12, lists: 3, deletes: 0, bytesSent: 123_456, bytesReceived: 7_890 };
+    const report = { ok: true, sources: [{ ...source, drift: [] }], traffic: [{ destination: 'lake', ...traffic }] };
+    expect(syncText(report, PAGE).split('\n').slice(3)).toEqual([
+      'shop: 12,345 changes in 40 transactions, confirmed up to 0/16B3748, 5 s',
+      'lake: 4 PUT (121 KiB sent), 12 GET (7.7 KiB received), 3 LIST',
+      '',
+    ]);
+    expect(syncJson(report)['traffic']).toEqual([
+      { destination: 'lake', puts: 4, gets: 12, lists: 3, deletes: 0, bytes_sent: 123_456, bytes_received: 7_890 },
+    ]);
+  });
+
   test('a failed table beside a source that stopped', () => {
     const failed: TableRun = {
       ...table,

@@ -1,8 +1,8 @@
-import type { SourceRun, SyncReport, TableRun } from '../../executor/engine.js';
+import type { DestinationTraffic, SourceRun, SyncReport, TableRun } from '../../executor/engine.js';
 import type { Page } from '../command.js';
 import { printable } from '../terminal.js';
 import { errorSummary } from './live-view.js';
-import { formatCount, formatDuration } from './quantity.js';
+import { formatBytes, formatCount, formatDuration } from './quantity.js';
 import { snakeKeys } from './snake-keys.js';
 import { type Column, table } from './table.js';
 
@@ -33,7 +33,8 @@ export function syncText(report: SyncReport, page: Page): string {
         page.paint,
       ),
     );
-  if (streams.length > 0) parts.push(streams.map(streamText).join(''));
+  const lines = [...streams.map(streamText), ...(report.traffic ?? []).map(trafficText)];
+  if (lines.length > 0) parts.push(lines.join(''));
   const drift = report.sources.flatMap((source) => source.drift);
   if (drift.length > 0) {
     const lines = drift.map((line) => `${page.paint('cyan', 'altered')}  ${printable(line)}\n`);
@@ -63,6 +64,12 @@ function tableRow(run: TableRun, page: Page): readonly string[] {
     run.rejected === 0 ? '0' : page.paint('yellow', formatCount(run.rejected)),
     formatDuration(run.durationMs),
   ];
+}
+
+/** What an object store asks to be paid for. */
+function trafficText({ destination, puts, gets, lists, bytesSent, bytesReceived }: DestinationTraffic): string {
+  const sent = `${formatCount(puts)} PUT (${formatBytes(bytesSent)} sent)`;
+  return `${destination}: ${sent}, ${formatCount(gets)} GET (${formatBytes(bytesReceived)} received), ${formatCount(lists)} LIST\n`;
 }
 
 function streamText(source: SourceRun): string {

@@ -21,6 +21,9 @@ import { checkpointInterval, removedFileRetentionMs } from './table-property.js'
 /** Enough files' lines to make the writes large, and no more than that in memory. */
 const LINES_A_CHUNK = 1_000;
 
+/** DuckDB takes twice the size of the largest line for a buffer, for each of its threads, and no less than this. */
+const LEAST_LINE_BYTES = 16_777_216;
+
 const VECTOR =
   'STRUCT(storageType VARCHAR, pathOrInlineDv VARCHAR, "offset" INTEGER, sizeInBytes INTEGER, cardinality BIGINT)';
 const TEXTS = 'MAP(VARCHAR, VARCHAR)';
@@ -78,11 +81,14 @@ export async function writeCheckpoint(
   const parquet = `${lines}.parquet`;
   try {
     let actions = 0;
+    let longest = 0;
     const counted = function* (): Generator<string> {
       let chunk: string[] = [];
       for (const action of checkpointActions(snapshot, now)) {
+        const line = actionLine(action);
         actions += 1;
-        chunk.push(actionLine(action));
+        longest = Math.max(longest, Buffer.byteLength(line));
+        chunk.push(line);
         if (chunk.length === LINES_A_CHUNK) {
           yield `${chunk.join('\n')}\n`;
           chunk = [];
@@ -91,7 +97,7 @@ export async function writeCheckpoint(
       yield `${chunk.join('\n')}\n`;
     };
     await pipeline(Readable.from(counted()), createWriteStream(lines), signal === undefined ? {} : { signal });
-    await tools.connection.run(copySql(lines, parquet));
+    await tools.connection.run(copySql(lines, parquet, longest));
     const { size: sizeBytes } = await stat(parquet);
     await store.upload(parquet, logPrefix(table) + classicCheckpointName(snapshot.version), signal);
     await writeHint(store, table, snapshot, { actions, sizeBytes }, signal);
@@ -119,11 +125,12 @@ export function* checkpointActions(snapshot: DeltaSnapshot, now: Date): Generato
   }
 }
 
-function copySql(lines: string, parquet: string): string {
+/** @param longest bytes of the longest line */
+function copySql(lines: string, parquet: string, longest: number): string {
   const columns = COLUMNS.map(([kind, type]) => `${literal(kind)}: ${literal(type)}`).join(', ');
   return `COPY (
       SELECT * FROM read_json(${literal(lines)}, format = 'newline_delimited', columns = {${columns}},
-        maximum_object_size = 268435456)
+        maximum_object_size = ${Math.max(longest + 1, LEAST_LINE_BYTES)})
     ) TO ${literal(parquet)} (FORMAT parquet, COMPRESSION snappy)`;
 }
 

@@ -103,7 +103,9 @@ export class DeltaFormat implements TableFormat {
     const { table, columns, kind } = change;
     const { folder } = table;
     if (kind === 'drop') return { folder, commit: { kind: 'drop' } satisfies PendingDelta };
-    const before = await this.#current(session, table, change.overwriteForeign);
+    // What was pulled a moment ago was looked at then; whoever commits in between is met by publish().
+    const looked = change.pulled === null ? undefined : this.#snapshots.get(folder);
+    const before = looked ?? (await this.#current(session, table, change.overwriteForeign));
     if (before !== null && kind === 'create' && !before.transactions.has(table.application)) throw occupied(folder);
     const actions: Action[] = this.#tableActions(before, change);
     const names = columns.map(({ name }) => identifier(name)).join(', ');

@@ -6,6 +6,7 @@ import { deltaField, schemaString } from './schema.js';
 const long = deltaField({ name: 'id', duckdbType: 'BIGINT', nullable: true });
 const plain = { fields: [long] };
 const stamped = { fields: [long, deltaField({ name: 'at', duckdbType: 'TIMESTAMP[]', nullable: true })] };
+const keyed = { fields: [deltaField({ name: 'id', duckdbType: 'BIGINT', nullable: false })] };
 const vectors = { 'delta.enableDeletionVectors': 'true' };
 
 function features(...names: string[]): ProtocolAction {
@@ -22,6 +23,18 @@ describe('a new table', () => {
       schema: stamped,
       configuration: vectors,
       needs: features('deletionVectors', 'timestampNtz'),
+    },
+    {
+      name: 'has a key',
+      schema: keyed,
+      configuration: {},
+      needs: { minReaderVersion: 1, minWriterVersion: 2 },
+    },
+    {
+      name: 'has a key and deletion vectors',
+      schema: keyed,
+      configuration: vectors,
+      needs: { ...features('deletionVectors'), writerFeatures: ['deletionVectors', 'invariants'] },
     },
     {
       name: 'has them switched off',
@@ -67,11 +80,19 @@ describe('a table that is there', () => {
       },
     },
     {
+      name: 'names what stands for a key',
+      current: features('deletionVectors'),
+      schema: keyed,
+      becomes: { ...features('deletionVectors'), writerFeatures: ['deletionVectors', 'invariants'] },
+    },
+    {
       name: 'keeps its own features',
       current: { minReaderVersion: 1, minWriterVersion: 7, writerFeatures: ['domainMetadata'] },
       becomes: { ...features('deletionVectors'), writerFeatures: ['deletionVectors', 'domainMetadata'] },
     },
-  ])('$name', ({ current, becomes }) => expect(upgradedProtocol(current, plain, vectors)).toEqual(becomes));
+  ])('$name', ({ current, becomes, schema }) => {
+    expect(upgradedProtocol(current, schema ?? plain, vectors)).toEqual(becomes);
+  });
 });
 
 describe('a table', () => {

@@ -60,9 +60,12 @@ const FEATURES: Readonly<Record<string, Feature>> = {
   'catalogOwned-preview': { reader: true, refuses: always('commits must go through a catalog') },
 };
 
+/** What a table of writer version 2 does without naming it. */
+const FIRST_WRITER_FEATURES: readonly string[] = ['appendOnly', 'invariants'];
+
 /** What a table must do that has no list of features: each version and all below it. */
 const LEGACY_WRITER: ReadonlyArray<readonly [version: number, features: readonly string[]]> = [
-  [2, ['appendOnly', 'invariants']],
+  [2, FIRST_WRITER_FEATURES],
   [3, ['checkConstraints']],
   [4, ['changeDataFeed', 'generatedColumns']],
   [5, ['columnMapping']],
@@ -72,7 +75,8 @@ const LEGACY_WRITER: ReadonlyArray<readonly [version: number, features: readonly
 /** The least that a new table with these columns and properties needs. */
 export function requiredProtocol(schema: StructType, configuration: TableConfiguration): ProtocolAction {
   const features = neededFeatures(schema, configuration);
-  if (features.length === 0) return { minReaderVersion: 1, minWriterVersion: 2 };
+  if (features.every((name) => FIRST_WRITER_FEATURES.includes(name)))
+    return { minReaderVersion: 1, minWriterVersion: 2 };
   const appendOnlySet = configuration['delta.appendOnly'] === undefined ? [] : ['appendOnly'];
   return withFeatures([...features, ...appendOnlySet]);
 }
@@ -136,6 +140,8 @@ function neededFeatures(schema: StructType, configuration: TableConfiguration): 
   const needed: string[] = [];
   if (booleanProperty(configuration, 'delta.enableDeletionVectors', false)) needed.push('deletionVectors');
   if (schema.fields.some((field) => typeContains(field.type, 'timestamp_ntz'))) needed.push('timestampNtz');
+  // A column that is NOT NULL is an invariant to Spark, which refuses a table with a list of features that lacks it.
+  if (schema.fields.some((field) => !field.nullable)) needed.push('invariants');
   return needed;
 }
 

@@ -21,6 +21,7 @@ export function writerOver(thread: ThreadHandle<DuckDbSurface>, onWait: (what: s
   });
   const { call } = thread;
   return {
+    readTraffic: () => call.readTraffic(null),
     readFacts: (options) => call.readFacts(options ?? null),
     beginLoad: (load) => call.beginLoad(load),
     readLoad: (address) => call.readLoad(address),

@@ -189,6 +189,12 @@ export interface RunWrite {
   readonly errorMessage: string | null;
 }
 
+/** A lake's runs have more columns (lake/run-cost.ts). */
+const RUN_COLUMNS = [
+  ...['run_id', 'source', 'address', 'kind', 'status', 'started_at', 'ended_at', 'rows', 'inserted', 'updated'],
+  ...['deleted', 'rejected', 'from_lsn', 'to_lsn', 'error_code', 'error_message'],
+] as const;
+
 export async function writeRun(session: DuckDbSession, run: RunWrite): Promise<void> {
   const values = [
     run.runId,
@@ -208,5 +214,5 @@ export async function writeRun(session: DuckDbSession, run: RunWrite): Promise<v
     run.errorCode,
     run.errorMessage,
   ];
-  await session.run(`INSERT INTO _sluice.runs VALUES (${values.map(literal).join(', ')})`);
+  await session.run(`INSERT INTO _sluice.runs (${RUN_COLUMNS.join(', ')}) VALUES (${values.map(literal).join(', ')})`);
 }

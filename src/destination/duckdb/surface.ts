@@ -4,6 +4,7 @@ import type { ChannelEnd } from '../../thread/batch-channel.js';
 import { BatchReceiver } from '../../thread/batch-channel.js';
 import type { Comparison } from '../comparison.js';
 import type { DestinationFacts } from '../facts.js';
+import type { StoreTraffic } from '../lake/object-store.js';
 import type { LoadProgress } from '../load-progress.js';
 import type { SnapshotMark, TargetTable } from '../target-table.js';
 import type {
@@ -345,6 +346,8 @@ export function duckDbSurface(home: SessionHome) {
         for (const address of request.addresses) await dropHeld(db, address);
       });
     },
+
+    readTraffic: async (_: null): Promise<StoreTraffic | null> => null,
 
     release: (_: null): Promise<void> => home.release(),
 

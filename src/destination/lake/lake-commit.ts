@@ -7,9 +7,11 @@ import { exportFacts } from './fact-exchange.js';
 import { folderName } from './folder-name.js';
 import { applicationId, type Ledger, type LedgerRelation, type PendingCommit } from './ledger.js';
 import { type StoredLedger, writeLedger } from './ledger-store.js';
-import type { ObjectStore } from './object-store.js';
+import type { ObjectStore, StoreTraffic } from './object-store.js';
 import { keepRejected } from './rejected-values.js';
+import { recordRunCosts } from './run-cost.js';
 import type { TableChange, TableFormat } from './table-format.js';
+import { addTraffic, NO_TRAFFIC, trafficSince } from './traffic.js';
 import { asTableTrouble, isAdditive, type OpenWindow, relationName, sameColumns } from './window.js';
 import { heldAddresses, rememberLedger } from './work-file.js';
 
@@ -39,6 +41,8 @@ export interface SourceWork {
   readonly windows: ReadonlyMap<string, OpenWindow>;
   /** By folder: the newest version of a table's log that is ours. */
   readonly versions: ReadonlyMap<string, number>;
+  /** What had been asked of the store when the work began. */
+  readonly begun: StoreTraffic;
 }
 
 export interface CommitTools {
@@ -72,17 +76,33 @@ export async function commitSource(
   if (changes.length === 0 && isRecorded(content, before?.ledger ?? null)) return null;
 
   const pending: PendingCommit[] = [];
+  const costs = new Map([...work.windows].map(([name, { cost }]) => [name, cost]));
   for (const { relation, ...change } of changes) {
+    const asked = tools.store.traffic;
+    const name = relationName(relation);
+    let prepared: PendingCommit;
     try {
-      pending.push(await tools.format.prepare(session, change));
+      prepared = await tools.format.prepare(session, change);
     } catch (error) {
-      throw asTableTrouble(error, relationName(relation));
+      throw asTableTrouble(error, name);
     }
+    pending.push(prepared);
     if (change.kind !== 'drop') await session.run(`DELETE FROM ${change.rows}`);
+    // And its commit, which is written once the ledger is.
+    const spent = addTraffic(trafficSince(asked, tools.store.traffic), sending(prepared));
+    costs.set(name, addTraffic(costs.get(name) ?? NO_TRAFFIC, spent));
   }
   await failpoint('after_lake_upload');
   const written_at = tools.now().toISOString();
-  const ledger: Ledger = { format_version: 1, id, source, serial, written_at, ...content, pending };
+  const draft: Ledger = { format_version: 1, id, source, serial, written_at, ...content, pending };
+  const asked = trafficSince(work.begun, tools.store.traffic);
+  const hasRuns = await recordRunCosts(
+    session,
+    source,
+    costs,
+    [draft, ...pending].map(sending).reduce(addTraffic, asked),
+  );
+  const ledger: Ledger = hasRuns ? { ...draft, facts: await exportFacts(session, source) } : draft;
   const etag = await writeLedger(tools.store, ledger, before);
   await rememberLedger(session, ledger);
   await failpoint('after_ledger');
@@ -97,6 +117,11 @@ function identityOf({ before, tables, handedOver }: SourceWork): Pick<Ledger, 'i
   const givers = tables.flatMap((table) => handedOver.get(relationName(table))?.from ?? []);
   const id = givers[0]?.id ?? before?.ledger.id ?? randomUUID();
   return { id, serial: Math.max(before?.ledger.serial ?? 0, ...givers.map((giver) => giver.serial)) + 1 };
+}
+
+/** One PUT of a document. */
+function sending(document: unknown): StoreTraffic {
+  return { ...NO_TRAFFIC, puts: 1, bytesSent: Buffer.byteLength(JSON.stringify(document)) };
 }
 
 type Content = Pick<Ledger, 'facts' | 'relations' | 'held' | 'rejected'>;

@@ -4,6 +4,7 @@ import { applicationId } from './ledger.js';
 import { readLedgers } from './ledger-store.js';
 import type { ObjectStore } from './object-store.js';
 import { importRejected } from './rejected-values.js';
+import { RUN_COST_DDL } from './run-cost.js';
 import type { TableFormat } from './table-format.js';
 import { makeWorkFolder } from './work-folder.js';
 
@@ -25,6 +26,7 @@ export async function readLake(
   );
   try {
     await session.prepareLayout();
+    for (const ddl of RUN_COST_DDL) await session.run(ddl);
     const wanted = sql === null ? null : tableNames(session, sql);
     for (const { ledger } of (await readLedgers(deps.store, new Map())).values()) {
       await importFacts(session, ledger.facts, settings.workFolder);

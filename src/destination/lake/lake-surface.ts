@@ -44,6 +44,8 @@ export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDb
   return {
     ...inner,
 
+    readTraffic: async () => lake.traffic,
+
     async readFacts(limits) {
       const session = await lake.openedToLook(limits);
       const facts = await inner.readFacts(limits);

@@ -8,9 +8,12 @@ import { folderName } from './folder-name.js';
 import { LOOKS_DDL } from './idle-page.js';
 import { commitSource, type HandedOver, NeedsAllRows } from './lake-commit.js';
 import { applicationId, type Ledger, type LedgerRelation, type PendingCommit } from './ledger.js';
+
 import { readLedgers, type StoredLedger } from './ledger-store.js';
-import type { ObjectStore } from './object-store.js';
+import type { ObjectStore, StoreTraffic } from './object-store.js';
+import { RUN_COST_DDL } from './run-cost.js';
 import type { TableFormat } from './table-format.js';
+
 import {
   asTableTrouble,
   LakeTableTrouble,
@@ -60,6 +63,9 @@ export class Lake {
   #inDoubt = false;
   /** By source: how often what the working file held of it was thrown away. */
   readonly #wipes = new Map<string, number>();
+  /** What had been asked of the store when the work began that goes on; null: there is none. */
+  #begun: StoreTraffic | null = null;
+  readonly #traffic = (): StoreTraffic => this.traffic;
 
   constructor(
     settings: LakeSettings,
@@ -77,6 +83,11 @@ export class Lake {
     this.now = deps.now;
   }
 
+  /** What was asked of the store since it was opened. */
+  get traffic(): StoreTraffic {
+    return this.#store.traffic;
+  }
+
   /** The working file, in step with the lake, with every pending commit in its table. */
   async opened(limits: { readonly busyWaitMs: number } | null = null): Promise<DuckDbSession> {
     // After work that has no part in write().
@@ -86,7 +97,7 @@ export class Lake {
     const session = await DuckDbSession.open({ ...this.#settings.session, ...limits }, this.#onWait);
     try {
       await session.prepareLayout();
-      for (const ddl of [WORK_DDL, LOOKS_DDL]) await session.run(ddl);
+      for (const ddl of [WORK_DDL, LOOKS_DDL, ...RUN_COST_DDL]) await session.run(ddl);
       await this.#readLake(session);
     } catch (error) {
       session.close();
@@ -154,7 +165,7 @@ export class Lake {
   /** Does work on the rows that it asks for and that changes nothing of them. */
   async look<T>(requests: readonly WindowRequest[], work: () => Promise<T>): Promise<T> {
     const session = await this.opened();
-    const windows = await openWindows(session, this.#format, requests, this.#relations());
+    const windows = await openWindows(session, this.#format, requests, this.#relations(), this.#traffic);
     try {
       return await work();
     } finally {
@@ -164,8 +175,9 @@ export class Lake {
 
   async #writeOnce<T>(session: DuckDbSession, requests: readonly WindowRequest[], work: () => Promise<T>): Promise<T> {
     let windows = new Map<string, OpenWindow>();
+    this.#begun = this.#traffic();
     try {
-      windows = await openWindows(session, this.#format, requests, this.#relations());
+      windows = await openWindows(session, this.#format, requests, this.#relations(), this.#traffic);
       this.#windows = windows;
       const result = await work();
       if (this.#unpublished !== null) throw this.#unpublished;
@@ -175,6 +187,7 @@ export class Lake {
       if (!(error instanceof NeedsAllRows)) await this.#doubt();
       throw error;
     } finally {
+      this.#begun = null;
       this.#windows = new Map();
       if (this.#session !== null) await clearWindows(session, windows);
     }
@@ -297,7 +310,15 @@ export class Lake {
       const before = this.#ledgers.get(source) ?? null;
       const written = await commitSource(
         session,
-        { source, before, tables: own, handedOver, windows, versions: this.#versions },
+        {
+          source,
+          before,
+          tables: own,
+          handedOver,
+          windows,
+          versions: this.#versions,
+          begun: this.#begun ?? this.traffic,
+        },
         { store: this.#store, format: this.#format, folder: this.#settings.workFolder, now: this.now },
       );
       if (written === null) continue;

@@ -4,7 +4,9 @@ import type { DuckDbSession } from '../duckdb/session.js';
 import { columnList, identifier, keyEquality, literal, qualified } from '../duckdb/sql-text.js';
 import { columnTypes } from '../duckdb/target-ddl.js';
 import type { LakeColumn, LedgerRelation } from './ledger.js';
+import type { StoreTraffic } from './object-store.js';
 import type { PulledRows, RowChoice, TableFormat } from './table-format.js';
+import { trafficSince } from './traffic.js';
 
 /** The rows of one table that a piece of work needs in the working file, and what becomes of the others. */
 export interface WindowRequest {
@@ -33,6 +35,8 @@ export interface OpenWindow {
   /** What counted of the pulled rows, and what the working file said of the whole table. */
   readonly countedBefore: number;
   readonly rowsBefore: number | null;
+  /** What it took to fill it. */
+  readonly cost: StoreTraffic;
 }
 
 /** By which tables are known here; quoted, as a dot may stand in either part. */
@@ -46,11 +50,13 @@ export async function openWindows(
   format: TableFormat,
   requests: readonly WindowRequest[],
   relations: ReadonlyMap<string, LedgerRelation & { readonly application: string }>,
+  traffic: () => StoreTraffic,
 ): Promise<Map<string, OpenWindow>> {
   const open = new Map<string, OpenWindow>();
   for (const [index, request] of requests.entries()) {
     const relation = relations.get(relationName(request));
     let pulled: PulledRows | null = null;
+    const asked = traffic();
     if (relation !== undefined && request.choose !== null) {
       const { columns } = relation;
       const wanted = { table: relation, columns, into: `pulled_${index}`, choose: request.choose };
@@ -65,7 +71,7 @@ export async function openWindows(
       }
     }
     const before = relation === undefined ? NOTHING_COUNTED : await countedBefore(session, request);
-    open.set(relationName(request), { request, pulled, ...before });
+    open.set(relationName(request), { request, pulled, cost: trafficSince(asked, traffic()), ...before });
   }
   return open;
 }

@@ -6,6 +6,14 @@ export interface Expired {
   readonly bytes: number;
 }
 
+export interface Expiry {
+  /** No less than the longest query and the longest commit. */
+  readonly retentionMs: number;
+  readonly now: Date;
+  /** Tells what would go. */
+  readonly dryRun: boolean;
+}
+
 /** As many keys as one request of S3 deletes. */
 const KEYS_A_REQUEST = 1_000;
 
@@ -17,7 +25,7 @@ export async function expireFiles(
   store: ObjectStore,
   folder: string,
   manifest: Manifest,
-  { now, retentionMs }: { readonly now: Date; readonly retentionMs: number },
+  { now, retentionMs, dryRun }: Expiry,
 ): Promise<{ readonly expired: Expired; readonly manifest: Manifest | null }> {
   const cutoff = new Date(now.getTime() - retentionMs);
   const found: ObjectInfo[] = [];
@@ -28,9 +36,10 @@ export async function expireFiles(
     }
   }
   const keys = found.map(({ key }) => key);
+  const bytes = found.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  if (dryRun) return { expired: { keys, bytes }, manifest: null };
   for (let i = 0; i < keys.length; i += KEYS_A_REQUEST) await store.delete(keys.slice(i, i + KEYS_A_REQUEST));
   const retired = manifest.retired.filter(({ since }) => new Date(since) > cutoff);
-  const bytes = found.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   return {
     expired: { keys, bytes },
     manifest: retired.length === manifest.retired.length ? null : { ...manifest, retired },

@@ -8,8 +8,10 @@ import { DuckDbSession } from '../duckdb/session.js';
 import { FileCache } from '../lake/file-cache.js';
 import type { LakeColumn, PendingCommit } from '../lake/ledger.js';
 import type { RowChoice, TableChange } from '../lake/table-format.js';
+import type { Expired } from './expiry.js';
 import { decodeManifest, type Manifest } from './manifest.js';
 import { ParquetFormat } from './parquet-format.js';
+import { ParquetUpkeep } from './upkeep.js';
 
 const FOLDER = 'public/users';
 const APPLICATION = 'sluice-a';
@@ -67,7 +69,7 @@ class World {
 
   /** Takes out the rows with these keys and brings others. */
   async prepare(
-    change: Partial<TableChange> & { readonly gone?: readonly number[]; readonly rows?: never },
+    change: Partial<Omit<TableChange, 'rows' | 'pulled'>> & { readonly gone?: readonly number[] },
     rows: readonly Row[],
   ): Promise<PendingCommit> {
     const { gone = [], ...rest } = change;
@@ -105,6 +107,10 @@ class World {
     const object = await this.store.get(`${FOLDER}/latest.json`);
     if (object === null) throw new Error('there is no manifest');
     return decodeManifest(object.body, 'latest.json');
+  }
+
+  expire(retentionMs = 7 * DAY_MS, dryRun = false): Promise<Expired> {
+    return this.format.expire(KNOWN, { retentionMs, now: this.now, dryRun });
   }
 
   dataFiles(): string[] {
@@ -419,16 +425,19 @@ describe('retention', () => {
     await world.commit({}, [[3, 'c']]);
 
     world.setTime('2026-03-08T12:00:00Z');
-    expect((await world.format.expire(KNOWN, 7 * DAY_MS)).keys).toEqual([]);
+    expect((await world.expire()).keys).toEqual([]);
 
     // The commit that was never published is as old as its retention, and its number is taken by another.
     world.setTime('2026-03-10T12:00:00Z');
-    const orphans = await world.format.expire(KNOWN, 7 * DAY_MS);
+    const orphans = await world.expire();
     expect(orphans.keys).toHaveLength(1);
     expect(old).not.toContain(orphans.keys[0]);
 
     world.setTime('2026-03-12T12:00:00Z');
-    const { keys, bytes } = await world.format.expire(KNOWN, 7 * DAY_MS);
+    const told = await world.expire(7 * DAY_MS, true);
+    expect(world.dataFiles()).toEqual(expect.arrayContaining(old));
+    const { keys, bytes } = await world.expire();
+    expect(told).toEqual({ keys, bytes });
     expect([...keys].sort()).toEqual(old);
     expect(bytes).toBeGreaterThan(0);
     expect((await world.manifest()).retired).toEqual([]);
@@ -437,7 +446,47 @@ describe('retention', () => {
       ['2', 'b'],
       ['3', 'c'],
     ]);
-    expect((await world.format.expire(KNOWN, 7 * DAY_MS)).keys).toEqual([]);
+    expect((await world.expire()).keys).toEqual([]);
+  });
+});
+
+describe('upkeep', () => {
+  test('tells what a table is like, makes a snapshot where that is due, and removes what is old', async () => {
+    const table = KNOWN;
+    const upkeep = new ParquetUpkeep(world.format, 7 * DAY_MS);
+    await world.commit(CREATE, [
+      [1, 'a'],
+      [2, 'b'],
+    ]);
+    await world.commit({}, [[1, 'A']]);
+    const idle = await upkeep.compact(world.session, { table, thorough: false });
+    expect(idle).toMatchObject({ kind: 'nothing', health: { files: 2, smallFiles: 1, rows: null } });
+    const made = await upkeep.compact(world.session, { table, thorough: true });
+    const health = { files: 1, smallFiles: 0, rows: 2, deletedRows: 0 };
+    expect(made).toMatchObject({ kind: 'compacted', removedFiles: 2, addedFiles: 1, health });
+    const now = new Date('2026-04-01T00:00:00Z');
+    const dry = await upkeep.vacuum(world.session, { table, dryRun: true, now });
+    expect(dry).toMatchObject({ files: 2, logFiles: 0 });
+    expect(await upkeep.vacuum(world.session, { table, dryRun: false, now })).toEqual(dry);
+    expect(world.dataFiles()).toHaveLength(1);
+    expect(await world.rows()).toEqual([
+      ['1', 'A'],
+      ['2', 'b'],
+    ]);
+  });
+
+  test('gives way to a commit', async () => {
+    const upkeep = new ParquetUpkeep(world.another(), 7 * DAY_MS);
+    await world.commit(CREATE, [[1, 'a']]);
+    await world.commit({}, [[1, 'A']]);
+    const pending = await world.prepare({}, [[2, 'b']]);
+    world.store.beforePut = async (key) => {
+      if (!key.endsWith('latest.json')) return;
+      world.store.beforePut = null;
+      await world.format.publish(world.session, pending);
+    };
+    const given = await upkeep.compact(world.session, { table: KNOWN, thorough: true });
+    expect(given).toMatchObject({ kind: 'given_up', because: expect.stringContaining('latest.json') });
   });
 });
 
@@ -473,7 +522,7 @@ test('whatever is done, the table is what was done to it', async () => {
         for (const { kind, gone, rows } of work) {
           other.setTime(new Date(other.now.getTime() + DAY_MS).toISOString());
           if (kind === 'compact') await other.format.compact(other.session, KNOWN, ALWAYS);
-          else if (kind === 'expire') await other.format.expire(KNOWN, DAY_MS / 2);
+          else if (kind === 'expire') await other.expire(DAY_MS / 2);
           else {
             if (kind === 'replace') model.clear();
             for (const id of gone) model.delete(id);

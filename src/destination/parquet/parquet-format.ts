@@ -12,11 +12,12 @@ import type {
 } from '../lake/table-format.js';
 import { type CompactionSettings, compacted } from './compaction.js';
 import { freshId, type ParquetTools, writeFiles } from './data-files.js';
-import { type Expired, expireFiles } from './expiry.js';
+import { type Expired, type Expiry, expireFiles } from './expiry.js';
 import { liveRows, storedColumns, type TableFiles } from './live-rows.js';
 import { COMMIT_COLUMN, changePath, type Manifest, manifestKey, REMOVED_COLUMN, snapshotPath } from './manifest.js';
 import { readManifest, type StoredManifest, swapManifest } from './manifest-store.js';
 import { type CommitParquet, isIn, type PendingParquet, readPending, withCommit } from './pending.js';
+import { ParquetUpkeep } from './upkeep.js';
 
 /** How often a manifest is looked at again because a compaction came first. */
 const SWAPS = 5;
@@ -29,8 +30,17 @@ export class ParquetFormat implements TableFormat {
   readonly #tools: ParquetTools;
   readonly #manifests = new Map<string, StoredManifest>();
 
-  constructor(tools: ParquetTools) {
+  readonly maintenance?: ParquetUpkeep;
+
+  /** @param upkeep null: its tables are only read and written */
+  constructor(tools: ParquetTools, upkeep: { readonly retentionMs: number } | null = null) {
     this.#tools = tools;
+    if (upkeep !== null) this.maintenance = new ParquetUpkeep(this, upkeep.retentionMs);
+  }
+
+  /** The table as it is now; null where there is none. @throws SluiceError PARQUET_FOREIGN_WRITE */
+  async manifest(table: KnownTable): Promise<Manifest | null> {
+    return (await this.#current(table))?.manifest ?? null;
   }
 
   async pull(session: DuckDbSession, request: PullRequest): Promise<PulledRows> {
@@ -110,6 +120,7 @@ export class ParquetFormat implements TableFormat {
       const written = await swapManifest(this.#tools.store, folder, manifest, known);
       if (written !== null) {
         this.#manifests.set(folder, written);
+        await this.#tools.cache.trim();
         return manifest.commit;
       }
       this.#manifests.delete(folder);
@@ -141,16 +152,13 @@ export class ParquetFormat implements TableFormat {
   /**
    * Deletes files that have belonged to no table for longer than the retention, and what broken commits left. Only a lake
    * whose pending commits were published may do this.
-   * @param retentionMs no less than the longest query and the longest commit
    * @throws SluiceError PARQUET_FOREIGN_WRITE
    */
-  async expire(table: KnownTable, retentionMs: number): Promise<Expired> {
+  async expire(table: KnownTable, expiry: Expiry): Promise<Expired> {
     const stored = await this.#current(table);
     if (stored === null) return { keys: [], bytes: 0 };
     const { folder } = table;
-    const { expired, manifest } = await expireFiles(this.#tools.store, folder, stored.manifest, {
-      ...{ now: this.#tools.now(), retentionMs },
-    });
+    const { expired, manifest } = await expireFiles(this.#tools.store, folder, stored.manifest, expiry);
     if (manifest !== null) {
       const written = await swapManifest(this.#tools.store, folder, manifest, stored);
       // A commit that came first keeps the entries of what is gone; the next time finds nothing for them.
