@@ -24,13 +24,19 @@ export class NeedsAllRows extends Error {
   }
 }
 
+/** A table that goes to another source, with the ledger that told of it until now. */
+export interface HandedOver {
+  readonly relation: LedgerRelation;
+  readonly from: Ledger;
+}
+
 export interface SourceWork {
   readonly source: string;
   readonly before: StoredLedger | null;
   /** The source's tables in the working file. */
   readonly tables: readonly Pick<LedgerRelation, 'schema' | 'name' | 'columns'>[];
   /** By relationName: tables that another source's ledger tells of, and that change hands as they are. */
-  readonly handedOver: ReadonlyMap<string, LedgerRelation>;
+  readonly handedOver: ReadonlyMap<string, HandedOver>;
   /** By relationName: the rows that the work was done on. */
   readonly windows: ReadonlyMap<string, OpenWindow>;
   /** By folder: the newest version of a table's log that is ours. */
@@ -58,8 +64,7 @@ export async function commitSource(
   tools: CommitTools,
 ): Promise<StoredLedger | null> {
   const { source, before } = work;
-  const id = before?.ledger.id ?? randomUUID();
-  const serial = (before?.ledger.serial ?? 0) + 1;
+  const { id, serial } = identityOf(work);
   const { relations, changes } = await changesOf(session, work, applicationId({ id }), serial);
   const rejectedBefore = before?.ledger.rejected ?? null;
   const content = {
@@ -104,6 +109,16 @@ export async function commitSource(
   return { ledger, etag };
 }
 
+/**
+ * Under which id and number the next commit goes. Whoever takes tables over goes on in the name that their logs know, and
+ * with higher numbers than the ones there: a lower one would be taken for a commit that is in them already.
+ */
+function identityOf({ before, tables, handedOver }: SourceWork): Pick<Ledger, 'id' | 'serial'> {
+  const givers = tables.flatMap((table) => handedOver.get(relationName(table))?.from ?? []);
+  const id = givers[0]?.id ?? before?.ledger.id ?? randomUUID();
+  return { id, serial: Math.max(before?.ledger.serial ?? 0, ...givers.map((giver) => giver.serial)) + 1 };
+}
+
 /** One PUT of a document. */
 function sending(document: unknown): StoreTraffic {
   return { ...NO_TRAFFIC, puts: 1, bytesSent: Buffer.byteLength(JSON.stringify(document)) };
@@ -133,7 +148,7 @@ async function changesOf(
   const changes: RelationChange[] = [];
   const known = new Map((before?.ledger.relations ?? []).map((relation) => [relationName(relation), relation]));
   for (const table of tables) {
-    const was = known.get(relationName(table)) ?? handedOver.get(relationName(table)) ?? null;
+    const was = known.get(relationName(table)) ?? handedOver.get(relationName(table))?.relation ?? null;
     known.delete(relationName(table));
     const window = windows.get(relationName(table)) ?? null;
     const told = window?.request.told ?? { key: was?.key ?? [], identity: was?.identity ?? [] };

@@ -6,7 +6,7 @@ import { literal, qualified } from '../duckdb/sql-text.js';
 import { knownSources } from './fact-exchange.js';
 import { folderName } from './folder-name.js';
 import { LOOKS_DDL } from './idle-page.js';
-import { commitSource, NeedsAllRows } from './lake-commit.js';
+import { commitSource, type HandedOver, NeedsAllRows } from './lake-commit.js';
 import { applicationId, type Ledger, type LedgerRelation, type PendingCommit } from './ledger.js';
 
 import { readLedgers, type StoredLedger } from './ledger-store.js';
@@ -308,11 +308,11 @@ export class Lake {
     const owners = await relationOwners(session, ledgers);
     const ownerOf = (table: { readonly schema: string; readonly name: string }) =>
       owners.get(relationName(table)) ?? this.#writing;
-    const handedOver = new Map<string, LedgerRelation>();
-    for (const { source, relations } of ledgers) {
-      for (const relation of relations) {
+    const handedOver = new Map<string, HandedOver>();
+    for (const from of ledgers) {
+      for (const relation of from.relations) {
         const stays = tables.some((table) => relationName(table) === relationName(relation));
-        if (stays && ownerOf(relation) !== source) handedOver.set(relationName(relation), relation);
+        if (stays && ownerOf(relation) !== from.source) handedOver.set(relationName(relation), { relation, from });
       }
     }
     // Who takes a table over writes first: a crash in between must not leave it without an owner.
