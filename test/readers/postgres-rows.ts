@@ -25,11 +25,18 @@ export async function postgresRows(
   from: string,
   columns: LakeTable['columns'],
 ): Promise<Cell[][]> {
-  const quoted = columns.map(({ name }) => `"${name.replaceAll('"', '""')}"`);
+  const values = columns.map(({ name, type }) => {
+    const quoted = `"${name.replaceAll('"', '""')}"`;
+    // The shortest text of a float4 gives another one where it is read as a float8 first.
+    if (type === 'float') return `${quoted}::float8`;
+    return type === 'array<float>' ? `${quoted}::float8[]` : quoted;
+  });
   // format() keeps the padding of char(n), which a cast to text drops.
-  const cells = quoted.map((name) => `case when num_nulls(${name}) = 0 then format('%s', ${name}) end`);
+  const cells = values.map((value) => `case when num_nulls(${value}) = 0 then format('%s', ${value}) end`);
   const client = await postgres.client(database);
   try {
+    // As Sluice reads: names of tables and types in values are spelled with their schema.
+    await client.query('set search_path = pg_catalog');
     const { rows } = await client.query<{ cells: (string | null)[] }>(
       `select array[${cells.join(', ')}]::text[] as cells from ${from}`,
     );

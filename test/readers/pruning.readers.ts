@@ -166,7 +166,9 @@ async function filterProblems(
   const asked: ExpectedTable[] = [];
   for (const [index, where] of CONDITIONS.entries()) {
     const key = table.columns.slice(0, 1);
-    const found = new Set((await postgresRows(postgres, database, `facts where ${where}`, key)).map(([id]) => id));
+    const found = new Set(
+      (await postgresRows(postgres, database, `public.facts where ${where}`, key)).map(([id]) => id),
+    );
     const rows = table.rows.filter(([id]) => found.has(id ?? null));
     if (rows.length !== found.size) throw new Error(`${where}: the lake lacks one of ${[...found]}`);
     asked.push({ name: `filter-${index}`, location: table.location, columns: table.columns, where, rows });
