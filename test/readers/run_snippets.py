@@ -4,6 +4,7 @@ of JSON on standard output."""
 import contextlib
 import io
 import json
+import os
 import sys
 
 from read_tables import Job, extension_file, spark_session
@@ -20,6 +21,8 @@ def run_duckdb(code: str, job: Job) -> str:
 def run_clickhouse(code: str, job: Job) -> str:
     import chdb
 
+    # ClickHouse reads local tables only below its working folder.
+    os.chdir("/")
     return str(chdb.query(code.rstrip().removesuffix(";")))
 
 
