@@ -33,6 +33,7 @@ export interface FixtureOptions {
   readonly cdc?: Readonly<Record<string, unknown>>;
   /** Settings of the source's `snapshot:`. */
   readonly snapshot?: Readonly<Record<string, unknown>>;
+  /** Beside those of the everyday destination; instead of them where they say a `type`. */
   readonly destination?: Readonly<Record<string, unknown>>;
   /** More sources beside `shop`, as they stand in the file; their connection is `db`. */
   readonly moreSources?: Readonly<Record<string, unknown>>;
@@ -88,7 +89,8 @@ export class EngineFixture {
     this.stateFile = path.join(folder, '.sluice', 'state.json');
     this.#options = options;
     this.#tables = options.tables;
-    this.#destinations = { warehouse: { ...EVERYDAY_DESTINATION, ...options.destination } };
+    const everyday = options.destination?.['type'] === undefined ? EVERYDAY_DESTINATION : {};
+    this.#destinations = { warehouse: { ...everyday, ...options.destination } };
   }
 
   /** Of the destination that the source has now. */
@@ -234,12 +236,18 @@ export class EngineFixture {
     const engine = await this.engine();
     const destination = engine.config.destinations[this.#destination];
     if (destination === undefined || destination.type === 'duckdb') return readDuckDb(this.duckdbFile, work);
-    const settings = await lakeThreadSettings(destination, {
+    return readLakeTables(await this.lakeSettings(), work);
+  }
+
+  /** What a thread knows of the source's lake. */
+  async lakeSettings(): Promise<LakeThreadSettings> {
+    const destination = (await this.engine()).config.destinations[this.#destination];
+    if (destination === undefined || destination.type === 'duckdb') throw new Error('the destination is no lake');
+    return lakeThreadSettings(destination, {
       env: this.environment,
       homeDir: this.folder,
       readFile: (file) => readFile(file, 'utf8'),
     });
-    return readLakeTables(settings, work);
   }
 
   /** The slot's confirmed position and the one that the destination holds (null before the first load). */

@@ -13,11 +13,19 @@ const FIRST_KEYS = 6;
 /** A sync that goes on beside the workload gets this much time before each next step. */
 const BESIDE_MS = 15;
 
+export interface OracleOptions {
+  /** Settings of the destination, instead of the everyday one. */
+  readonly destination?: Readonly<Record<string, unknown>>;
+  /** Called at each checkpoint, when everything is caught up and has been checked; nothing else goes on meanwhile. */
+  readonly atCheckpoint?: (fixture: EngineFixture, known: readonly OracleTable[]) => Promise<void>;
+}
+
 /** One database, one Sluice, one list of steps. Throws with everything that differed. */
 export class OracleRun {
   readonly #fixture: EngineFixture;
   readonly #sessions: readonly WorkSession[];
   readonly #models = new Map<string, TableModel>();
+  readonly #options: OracleOptions;
   /** Added to the file and not loaded yet: a sync waits for transactions that wrote to them. */
   readonly #waiting = new Set<string>();
   #known: readonly OracleTable[] = FIRST_TABLES;
@@ -26,8 +34,9 @@ export class OracleRun {
   #follow: { readonly run: Promise<SourceRun>; readonly stop: AbortController } | null = null;
   #eventsSeen = 0;
 
-  private constructor(fixture: EngineFixture, sessions: readonly WorkSession[]) {
+  private constructor(fixture: EngineFixture, sessions: readonly WorkSession[], options: OracleOptions) {
     this.#fixture = fixture;
+    this.#options = options;
     this.#sessions = sessions;
     for (const table of ALL_TABLES) this.#models.set(table.name, new TableModel(table));
   }
@@ -45,7 +54,12 @@ export class OracleRun {
     }
   }
 
-  static async play(postgres: TestPostgres, database: string, steps: readonly Step[]): Promise<void> {
+  static async play(
+    postgres: TestPostgres,
+    database: string,
+    steps: readonly Step[],
+    options: OracleOptions = {},
+  ): Promise<void> {
     await postgres.createDatabase(database);
     await postgres.query(setUpSql(), [], database);
     const fixture = await EngineFixture.create({
@@ -53,9 +67,10 @@ export class OracleRun {
       database,
       tables: Object.fromEntries(FIRST_TABLES.map((table) => [table.key, table.settings])),
       cdc: { slot: database, publication: database, transport: 'continuous', flush: { every: '1s', rows: 50 } },
+      ...(options.destination === undefined ? {} : { destination: options.destination }),
     });
     const sessions = await Promise.all(Array.from({ length: SESSIONS }, () => WorkSession.open(postgres, database)));
-    const run = new OracleRun(fixture, sessions);
+    const run = new OracleRun(fixture, sessions, options);
     try {
       await run.#begin();
       for (const step of steps) await run.#step(step);
@@ -225,6 +240,7 @@ export class OracleRun {
     });
     this.#loaded = new Set();
     if (problems.length > 0) throw new Error(`the destination differs:\n${problems.slice(0, 20).join('\n')}`);
+    await this.#options.atCheckpoint?.(this.#fixture, this.#known);
   }
 }
 

@@ -3,7 +3,8 @@
 Standard input is a job:
 
     {"readers": ["deltalake", "duckdb", "polars", "spark", "chdb"],
-     "tables": [{"name": ..., "location": a folder or s3://bucket/prefix, "columns": [{"name": ..., "type": ...}]}],
+     "tables": [{"name": ..., "location": a folder or s3://bucket/prefix, "columns": [{"name": ..., "type": ...}],
+                 "where": a condition in SQL, or absent}],
      "s3": null | {"endpoint", "region", "access_key_id", "secret_access_key"},
      "jars": the folder of Spark's jars, "dump": null | a folder for the rows}
 
@@ -32,6 +33,10 @@ import pyarrow as pa
 from canonical import canonical_rows
 
 
+# Spark's errors come with the whole stack of Java's calls.
+ERROR_CHARACTERS = 600
+
+
 @dataclass(frozen=True)
 class S3:
     endpoint: str
@@ -45,6 +50,7 @@ class Table:
     name: str
     location: str
     columns: tuple[tuple[str, str], ...]
+    where: str | None = None
 
     @property
     def in_s3(self) -> bool:
@@ -53,6 +59,10 @@ class Table:
     @property
     def names(self) -> list[str]:
         return [name for name, _ in self.columns]
+
+    @property
+    def condition(self) -> str:
+        return "" if self.where is None else f" WHERE {self.where}"
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,7 @@ def open_deltalake(job: Job) -> Reader:
         delta = DeltaTable(table.location, storage_options=object_store_options(job, table))
         names = ", ".join(quoted(name, '"') for name in table.names)
         check_columns(table, [field.name for field in delta.schema().fields])
-        answer = QueryBuilder().register("t", delta).execute(f"SELECT {names} FROM t")
+        answer = QueryBuilder().register("t", delta).execute(f"SELECT {names} FROM t{table.condition}")
         return pa.RecordBatchReader.from_stream(answer)
 
     return read
@@ -100,7 +110,7 @@ def open_duckdb(job: Job) -> Reader:
         described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
         check_columns(table, [name for name, *_ in described])
         names = ", ".join(quoted(name, '"') for name in table.names)
-        return connection.execute(f"SELECT {names} FROM {relation}").to_arrow_reader(10_000)
+        return connection.execute(f"SELECT {names} FROM {relation}{table.condition}").to_arrow_reader(10_000)
 
     return read
 
@@ -111,12 +121,32 @@ def open_polars(job: Job) -> Reader:
     def read(table: Table) -> Batches:
         frame = polars.scan_delta(table.location, storage_options=object_store_options(job, table))
         check_columns(table, frame.collect_schema().names())
+        if table.where is not None:
+            frame = frame.filter(polars.sql_expr(table.where))
         return frame.select(table.names).collect().to_arrow().to_batches()
 
     return read
 
 
 def open_spark(job: Job) -> Reader:
+    session = spark_session(job)
+    # A table that is asked for with many conditions is opened once.
+    frames: dict[str, Any] = {}
+
+    def read(table: Table) -> Batches:
+        frame = frames.get(table.location)
+        if frame is None:
+            frame = session.read.format("delta").load(table.location.replace("s3://", "s3a://", 1))
+            frames[table.location] = frame
+        check_columns(table, frame.columns)
+        if table.where is not None:
+            frame = frame.where(table.where)
+        return frame.select([quoted(name, "`") for name in table.names]).toArrow().to_batches()
+
+    return read
+
+
+def spark_session(job: Job) -> Any:
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder.master("local[2]").appName("readers")
@@ -124,13 +154,7 @@ def open_spark(job: Job) -> Reader:
         builder = builder.config(key, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
-
-    def read(table: Table) -> Batches:
-        frame = session.read.format("delta").load(table.location.replace("s3://", "s3a://", 1))
-        check_columns(table, frame.columns)
-        return frame.select([quoted(name, "`") for name in table.names]).toArrow().to_batches()
-
-    return read
+    return session
 
 
 def spark_settings(job: Job) -> dict[str, str]:
@@ -174,7 +198,7 @@ def open_chdb(job: Job) -> Reader:
         source = chdb_source(job, table)
         check_columns(table, query(f"SELECT * FROM {source} LIMIT 0").column_names)
         names = ", ".join(quoted(name, "`") for name in table.names)
-        rows = query(f"SELECT {names} FROM {source}")
+        rows = query(f"SELECT {names} FROM {source}{table.condition}")
         for i, (name, kind) in enumerate(table.columns):
             told = chdb_type(kind)
             if told is not None:
@@ -247,7 +271,7 @@ def answer(reader: str, read: Reader, table: Table, dump: str | None) -> dict[st
     try:
         rows = sorted(row.encode() for row in canonical_rows(read(table), [kind for _, kind in table.columns]))
     except Exception as error:  # an engine's refusal is an answer
-        return {"reader": reader, "table": table.name, "error": f"{type(error).__name__}: {error}"}
+        return {"reader": reader, "table": table.name, "error": f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS]}
     digest = hashlib.sha256()
     for row in rows:
         digest.update(row + b"\n")
@@ -262,7 +286,7 @@ def main() -> None:
     job = json.load(sys.stdin)
     s3 = None if job.get("s3") is None else S3(**job["s3"])
     tables = [
-        Table(table["name"], table["location"], tuple((column["name"], column["type"]) for column in table["columns"]))
+        Table(table["name"], table["location"], tuple((column["name"], column["type"]) for column in table["columns"]), table.get("where"))
         for table in job["tables"]
     ]
     for name in job["readers"]:

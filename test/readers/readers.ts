@@ -25,6 +25,8 @@ export interface LakeTable {
   readonly location: string;
   /** All columns of the table, in its order. @see canonical.ts for the types */
   readonly columns: readonly { readonly name: string; readonly type: string }[];
+  /** A condition in SQL that all engines understand: only the rows for which it holds. */
+  readonly where?: string;
 }
 
 export interface ReadJob {
@@ -57,7 +59,33 @@ export async function readWith(
   job: ReadJob,
   signal?: AbortSignal,
 ): Promise<ReaderReport> {
-  const child = spawn(environment.python, [path.join(import.meta.dirname, 'read_tables.py')], {
+  let startSeconds = Number.NaN;
+  const answers: ReaderAnswer[] = [];
+  for (const line of await runScript(environment, 'read_tables.py', jobText(environment, reader, job), signal)) {
+    const told = parseLine(line);
+    if (typeof told === 'number') startSeconds = told;
+    else answers.push(told);
+  }
+  return { startSeconds, answers };
+}
+
+/** Has an engine compact tables, as somebody might who shares the lake (compact_tables.py). */
+export async function compactWith(
+  environment: ReaderEnvironment,
+  engine: 'deltalake' | 'spark',
+  job: Pick<ReadJob, 'tables' | 's3'>,
+): Promise<void> {
+  await runScript(environment, 'compact_tables.py', jobText(environment, engine, job));
+}
+
+/** Runs a script of this folder. @returns the lines of its standard output */
+export async function runScript(
+  environment: ReaderEnvironment,
+  script: string,
+  input: string,
+  signal?: AbortSignal,
+): Promise<string[]> {
+  const child = spawn(environment.python, [path.join(import.meta.dirname, script)], {
     stdio: 'pipe',
     // No compiled files beside the scripts.
     env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' },
@@ -71,21 +99,16 @@ export async function readWith(
   child.stderr.on('data', (text: Buffer) => {
     complaint = (complaint + text.toString()).slice(-4_000);
   });
-  child.stdin.end(jobText(environment, reader, job));
-  let startSeconds = Number.NaN;
-  const answers: ReaderAnswer[] = [];
+  child.stdin.end(input);
+  const lines: string[] = [];
   const [code] = await Promise.all([
     ended,
     (async () => {
-      for await (const line of createInterface({ input: child.stdout })) {
-        const told = parseLine(line);
-        if (typeof told === 'number') startSeconds = told;
-        else answers.push(told);
-      }
+      for await (const line of createInterface({ input: child.stdout })) lines.push(line);
     })(),
   ]);
-  if (code !== 0) throw new Error(`${reader} ended with ${code}: ${complaint}`);
-  return { startSeconds, answers };
+  if (code !== 0) throw new Error(`${script} ended with ${code}: ${complaint}`);
+  return lines;
 }
 
 function jobText(environment: ReaderEnvironment, reader: ReaderName, job: ReadJob): string {
