@@ -10,7 +10,10 @@ import { canWait, IDLE_MS, LOOKS_DDL, rememberLook, withLooks } from './idle-pag
 const RECORDED = new Date('2026-01-01T00:00:00.000Z');
 const IDENTITY = { source: 's', slot: 'slot', slotCreatedLsn: '0/10', systemIdentifier: '7', timelineId: 1 };
 const STREAM = { confirmedLsn: '0/1000', confirmedAt: RECORDED.toISOString(), unseen: [] };
-const TABLE = { address: 's:a.b', schema: 'a', name: 'b' } as TargetTable;
+const TABLE: TargetTable = {
+  ...{ address: 's:a.b', schema: 'a', name: 'b', method: 'cdc', output: 'consolidated', deletes: 'hard' },
+  ...{ columns: [], key: ['id'], metadataPrefix: '_ph_', generation: 1 },
+};
 const PAGE: CommitPage = {
   ...IDENTITY,
   ...{ confirmedLsn: '0/2000', confirmedAt: '2026-01-01T00:05:00.000Z', runId: 'r', transactions: 0, unseen: [] },
