@@ -136,7 +136,8 @@ export async function refittedActions(
   { snapshot, commit, decide }: CommitRequest,
 ): Promise<readonly Action[]> {
   const known = snapshot?.transactions.get(commit.appId)?.version ?? -1;
-  if (snapshot === null || snapshot.version <= base || known >= commit.txnVersion) return commit.actions;
+  if (snapshot === null || snapshot.version <= base) return commit.actions;
+  if (commit.txnVersion !== null && known >= commit.txnVersion) return commit.actions;
   // Where the log was cleaned up behind the base, the files alone tell what fits.
   const stored = (await readCommitsBehind(store, table, base)) ?? [];
   const foreign = stored

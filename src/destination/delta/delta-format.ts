@@ -335,10 +335,12 @@ function readPending(value: unknown, folder: string): PendingDelta {
   });
 }
 
-/** What a commit of the ledger adds and takes out; also the files that its rows may have to be looked up in again. */
-function pendingActions(value: unknown, folder: string): readonly Action[] {
+/** What a commit of the ledger that is not in the table yet adds and takes out; also the files that its rows may have to be looked up in again. */
+function pendingActions(value: unknown, folder: string, { transactions }: DeltaSnapshot): readonly Action[] {
   const delta = readPending(value, folder);
   if (delta.kind === 'drop') return [];
+  const { appId, txnVersion } = delta.commit;
+  if (txnVersion !== null && (transactions.get(appId)?.version ?? -1) >= txnVersion) return [];
   return [...delta.commit.actions, ...delta.rows.taken.map(({ add }): Action => ({ add }))];
 }
 

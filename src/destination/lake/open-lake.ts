@@ -24,6 +24,8 @@ export async function openLake(settings: LakeThreadSettings, deps: StoreDeps): P
   const cache = new FileCache(store, path.join(workFolder, 'cache'), cacheMb * MIB);
   const tools = { store, cache, folder: workFolder, targetFileMb, now: () => deps.clock.now() };
   const format =
-    settings.format === 'delta' ? new DeltaFormat({ deletes, engineInfo: 'sluice', maintenance }, tools) : new ParquetFormat(tools);
+    settings.format === 'delta'
+      ? new DeltaFormat({ deletes, engineInfo: 'sluice', maintenance }, tools)
+      : new ParquetFormat(tools);
   return { store, cache, format };
 }

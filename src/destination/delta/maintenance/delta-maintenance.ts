@@ -31,8 +31,8 @@ export interface MaintainedTables {
   remember(folder: string, snapshot: DeltaSnapshot): void;
   /** The known table, without a look; undefined where none is. */
   known(folder: string): DeltaSnapshot | undefined;
-  /** The files that a commit of the ledger needs. @throws SluiceError LEDGER_UNREADABLE */
-  actionsOf(pending: unknown, folder: string): readonly Action[];
+  /** What a commit of the ledger refers to; nothing where the table has it. @throws SluiceError LEDGER_UNREADABLE */
+  actionsOf(pending: unknown, folder: string, snapshot: DeltaSnapshot): readonly Action[];
 }
 
 type Weighed = CompactableFile & { readonly add: AddAction };
@@ -118,7 +118,7 @@ export class DeltaMaintenance implements TableMaintenance {
     if (this.#due.has(folder) && !dryRun) await this.#checkpoint(session, folder);
     const actions = pending
       .filter((commit) => commit.folder === folder)
-      .flatMap(({ commit }) => this.#tables.actionsOf(commit, folder));
+      .flatMap(({ commit }) => this.#tables.actionsOf(commit, folder, snapshot));
     const { retentionMs } = this.#settings;
     return vacuumTable(this.#tools.store, { folder, snapshot, pending: actions, retentionMs, dryRun, now });
   }
