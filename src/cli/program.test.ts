@@ -84,6 +84,15 @@ describe('argv to struct', () => {
     },
     { name: 'doctor', argv: ['doctor'], command: 'doctor', args: { policy: false } },
     { name: 'doctor with its flag', argv: ['doctor', '--policy'], command: 'doctor', args: { policy: true } },
+    { name: 'optimize all', argv: ['optimize'], command: 'optimize', args: { address: null } },
+    { name: 'optimize one', argv: ['optimize', 'shop'], command: 'optimize', args: { address: 'shop' } },
+    { name: 'vacuum', argv: ['vacuum'], command: 'vacuum', args: { address: null, dryRun: false } },
+    {
+      name: 'vacuum to look',
+      argv: ['vacuum', 'shop', '--dry-run'],
+      command: 'vacuum',
+      args: { address: 'shop', dryRun: true },
+    },
     { name: 'cdc setup-sql of all', argv: ['cdc', 'setup-sql'], command: 'cdc setup-sql', args: { source: null } },
     {
       name: 'cdc setup-sql of one',

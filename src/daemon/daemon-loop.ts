@@ -13,6 +13,8 @@ const MIN_WAIT_MS = 100;
 const MAX_IDLE_MS = 60_000;
 /** A plan that a person has to make possible is tried again this often; nothing tells the daemon that they did. */
 const REPLAN_MS = 600_000;
+/** Upkeep that could not even begin, as another process works, is tried again after this. */
+const MAINTAIN_AGAIN_MS = 300_000;
 /** Up to here a failure is a hiccup and a warning; waits beyond it are errors. */
 const WARN_DELAY_MS = 5_000;
 
@@ -44,12 +46,15 @@ export class DaemonLoop {
   private planning: { settled: boolean; notBefore: Date; attempts: number; lastTrouble: string | null };
   /** The config has been planned and, where allowed, applied once; before that there may be nothing to follow. */
   private planned = false;
+  /** When lakes are to be looked after; null: there are none. */
+  private maintainAt: Date | null;
   /** The state's serial when a source was stopped; another one tells that a person has acted. */
   private stoppedAtSerial: number | null = null;
 
   constructor(private readonly deps: LoopDeps) {
     this.ticks = ticksOf(deps.engine.config);
     this.planning = { settled: false, notBefore: deps.clock.now(), attempts: 0, lastTrouble: null };
+    this.maintainAt = deps.clock.now();
   }
 
   /** Runs until the signal aborts. */
@@ -98,6 +103,7 @@ export class DaemonLoop {
         this.planned = true;
         await this.releaseStopped(signal);
         await this.syncAll(signal);
+        await this.maintain(signal);
         const waitMs = Math.max(MIN_WAIT_MS, this.nextWakeAt().getTime() - this.deps.clock.now().getTime());
         await this.deps.clock.sleep(waitMs, signal);
       } catch (error) {
@@ -188,6 +194,19 @@ export class DaemonLoop {
       return;
     }
     for (const name of free) await this.sync(name, [name], signal);
+  }
+
+  /** Between two syncs; it ends its piece of work when the next one is due. */
+  private async maintain(signal: AbortSignal): Promise<void> {
+    const { clock, engine, log } = this.deps;
+    if (this.maintainAt === null || this.maintainAt > clock.now()) return;
+    try {
+      this.maintainAt = await engine.maintain({ until: this.nextSyncAt() }, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      log.warn({ error: toPlain(error), retry_ms: MAINTAIN_AGAIN_MS }, 'lakes could not be looked after');
+      this.maintainAt = new Date(clock.now().getTime() + MAINTAIN_AGAIN_MS);
+    }
   }
 
   private async sync(address: string | null, sources: readonly string[], signal: AbortSignal): Promise<void> {
@@ -295,6 +314,11 @@ export class DaemonLoop {
   }
 
   private nextWakeAt(): Date {
+    const next = this.nextSyncAt();
+    return this.maintainAt !== null && this.maintainAt < next ? this.maintainAt : next;
+  }
+
+  private nextSyncAt(): Date {
     const now = this.deps.clock.now();
     const moments = [now.getTime() + MAX_IDLE_MS];
     for (const each of this.ticks) {

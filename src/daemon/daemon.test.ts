@@ -105,6 +105,31 @@ describe('ticks', () => {
   });
 });
 
+describe('lakes', () => {
+  test('are looked after behind a sync, until the next one is due, and when they ask for it', async () => {
+    const untils: string[] = [];
+    const { calls } = await runFor(5, fakeConfig({ shop: [TEN_SECONDS] }), {
+      maintain: (until) => {
+        untils.push(until.toISOString());
+        return new Date(until.getTime() + 15_000);
+      },
+    });
+    // Asked again at 25 s, which is no moment of a sync.
+    expect(untils).toEqual(['2026-03-02T12:00:10.000Z', '2026-03-02T12:00:30.000Z']);
+    expect(calls.slice(0, 4)).toEqual(['plan', 'sync all', 'maintain', 'sync all']);
+  });
+
+  test('that are in trouble stop no sync', async () => {
+    const { timeline, log } = await runFor(3, fakeConfig({ shop: [TEN_SECONDS] }), {
+      maintain: () => {
+        throw new SluiceError({ code: 'STATE_LOCKED', message: 'somebody applies' });
+      },
+    });
+    expect(timeline).toEqual(['0 s all', '10 s all', '20 s all']);
+    expect(log.filter((line) => line.startsWith('warn'))).toEqual(['warn lakes could not be looked after']);
+  });
+});
+
 test('a table that is altered in the source is planned for, once', async () => {
   const drifted = { ...sourceRun('shop', null), newColumns: ['shop:public.t.c'] };
   let syncs = 0;

@@ -48,6 +48,32 @@ export function logEvent(log: Log, event: EngineEvent): void {
     case 'notice':
       log.warn({ address: event.address, notice: event.message }, 'notice');
       return;
+    case 'optimized':
+      log.info(
+        {
+          address: event.table.address,
+          removed_files: event.table.removedFiles,
+          added_files: event.table.addedFiles,
+          removed_bytes: event.table.removedBytes,
+          added_bytes: event.table.addedBytes,
+        },
+        'table optimized',
+      );
+      return;
+    case 'vacuumed':
+      log.info(
+        {
+          address: event.table.address,
+          files: event.table.files,
+          bytes: event.table.bytes,
+          log_files: event.table.logFiles,
+        },
+        'table vacuumed',
+      );
+      return;
+    case 'maintenance_failed':
+      log.error({ address: event.address, error: event.error }, 'maintenance failed');
+      return;
     case 'wal_lag':
       logLag(log, event);
       return;

@@ -5,6 +5,7 @@ import type { Comparison } from './comparison.js';
 import type { DestinationFacts, PartitionFacts } from './facts.js';
 import type { StoreTraffic } from './lake/object-store.js';
 import type { HeapRange, LoadProgress } from './load-progress.js';
+import type { DestinationMaintenance } from './maintenance.js';
 import type { KeySample, SnapshotMark, TargetTable } from './target-table.js';
 
 /**
@@ -91,6 +92,8 @@ export interface DestinationWriter {
   release(): Promise<void>;
   /** Swaps a consistent copy in for long readers. */
   publish(path: string): Promise<void>;
+  /** Upkeep of the tables' files; null where the destination looks after itself. */
+  readonly maintenance: DestinationMaintenance | null;
   close(): Promise<void>;
 }
 

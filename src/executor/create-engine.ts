@@ -28,6 +28,7 @@ import { emptyRun } from './empty-run.js';
 import type { Engine, EngineDeps, EngineEvent, SourceRun, TableVerdict } from './engine.js';
 import { Followers, followSource } from './follow-source.js';
 import { lookAtLakes } from './look-at-lakes.js';
+import { maintainDue, optimizeSources, vacuumSources } from './maintain.js';
 import { observe } from './observe.js';
 import { connectionOf, SourceConnections } from './source-connections.js';
 import type { SyncSourceDeps } from './source-sync-run.js';
@@ -56,6 +57,7 @@ export function createEngine(deps: EngineDeps): Engine {
     onEvent({ kind: 'waiting', address: name, what }),
   );
   const world = { connections, destinations };
+  const upkeep = { config, destinations, clock, onEvent };
   const alerts = new AlertSender({
     config,
     clock,
@@ -316,6 +318,26 @@ export function createEngine(deps: EngineDeps): Engine {
         await writeBesideGuard(stateFile, next, state);
         return tables.map(({ source, key }) => `${source}:${key}`);
       }),
+
+    optimize: (request, signal) =>
+      access.sync(signal, async () => {
+        const state = await applied();
+        return optimizeSources(state, chosenSources(state, request), upkeep, signal);
+      }),
+
+    vacuum: (request, signal) =>
+      access.sync(signal, async () => {
+        const state = await applied();
+        return vacuumSources(state, chosenSources(state, request), request.dryRun, upkeep, signal);
+      }),
+
+    maintain: async ({ until }, signal) => {
+      if (Object.values(config.destinations).every(({ type }) => type === 'duckdb')) return null;
+      return access.sync(signal, async () => {
+        const state = await stateFile.read();
+        return state === null ? until : maintainDue(state, until, upkeep, signal);
+      });
+    },
 
     doctor: async (signal) => {
       const look = { depth: 'doctor' as const, now: () => clock.now() };

@@ -159,6 +159,12 @@ export async function lakeThreadSettings(
     targetFileMb: settings.targetFileMb,
     format: settings.format,
     deletes: settings.deletes ?? 'dv',
+    maintenance: {
+      smallFileMb: settings.maintenance.smallFileMb,
+      deletedRatio: settings.maintenance.deletedRatio,
+      retentionMs: settings.maintenance.retentionMs,
+      clusterByKey: settings.clusterByKey,
+    },
   };
 }
 
@@ -216,6 +222,17 @@ function yieldingLoads(inner: DestinationWriter, running: ReadonlyMap<string, Sh
     restartStream: yielding(inner.restartStream),
     release: yielding(inner.release),
     publish: yielding(inner.publish),
+    maintenance:
+      inner.maintenance === null
+        ? null
+        : {
+            tables: yielding(inner.maintenance.tables),
+            compact: yielding(inner.maintenance.compact),
+            vacuum: yielding(inner.maintenance.vacuum),
+            vacuumSource: yielding(inner.maintenance.vacuumSource),
+            readRecord: yielding(inner.maintenance.readRecord),
+            writeRecord: yielding(inner.maintenance.writeRecord),
+          },
     close: yielding(inner.close),
   };
 }

@@ -6,6 +6,15 @@ import type { Finding } from '../guard/finding.js';
 import type { GuardEvent } from '../guard/lag-guard.js';
 import type { LagFacts } from '../guard/wal-lag.js';
 import type { Change, Plan } from '../planner/change.js';
+import type {
+  MaintenanceStatus,
+  OptimizeReport,
+  OptimizeRequest,
+  TableOptimization,
+  TableVacuum,
+  VacuumReport,
+  VacuumRequest,
+} from './maintenance-report.js';
 
 /** Time comes in from outside, so tests own it. */
 export interface Clock {
@@ -51,6 +60,10 @@ export type EngineEvent =
   | { readonly kind: 'waiting'; readonly address: string; readonly what: string }
   | { readonly kind: 'table_failed'; readonly address: string; readonly error: PlainError }
   | { readonly kind: 'notice'; readonly address: string; readonly message: string }
+  | { readonly kind: 'optimized'; readonly table: TableOptimization }
+  | { readonly kind: 'vacuumed'; readonly table: TableVacuum }
+  /** Upkeep of a lake; syncs go on without it. */
+  | { readonly kind: 'maintenance_failed'; readonly address: string; readonly error: PlainError }
   | GuardEvent
   /** A hook of `alerts:` that failed for good; the others have the event. */
   | { readonly kind: 'alert_failed'; readonly hook: string; readonly alert: AlertKind; readonly error: PlainError };
@@ -185,6 +198,8 @@ export interface SourceStatus {
   readonly unreachable: PlainError | null;
   /** Why the destination could not be asked (a reader holds the file, say); null when it was. */
   readonly destinationTrouble: PlainError | null;
+  /** Of a lake: what its upkeep found last; null before the first, and of other destinations. */
+  readonly maintenance: MaintenanceStatus | null;
   readonly tables: readonly TableStatus[];
 }
 
@@ -241,6 +256,17 @@ export interface Engine {
   status(signal: AbortSignal): Promise<StatusReport>;
   /** Asks for a new load of tables (raises their generation). @throws ADDRESS_UNKNOWN */
   resync(addresses: readonly string[], reason: string, signal: AbortSignal): Promise<readonly string[]>;
+  /** Writes small files of lakes anew as larger ones, and files with many deleted rows. @throws STATE_LOCKED, ADDRESS_UNKNOWN */
+  optimize(request: OptimizeRequest, signal: AbortSignal): Promise<OptimizeReport>;
+  /** Deletes files of lakes that nothing has referred to for as long as the retention. @throws STATE_LOCKED, ADDRESS_UNKNOWN */
+  vacuum(request: VacuumRequest, signal: AbortSignal): Promise<VacuumReport>;
+  /**
+   * The part of both that is due, as `maintenance:` of the destinations says. Failures are events.
+   * @param options until: no more work is begun after this
+   * @returns when to ask again; null: there is no lake
+   * @throws STATE_LOCKED
+   */
+  maintain(options: { readonly until: Date }, signal: AbortSignal): Promise<Date | null>;
   doctor(signal: AbortSignal): Promise<readonly Finding[]>;
   /** SQL for a self-managed publication (and the role's grants) of one source. */
   setupSql(source: string, signal: AbortSignal): Promise<string>;

@@ -14,6 +14,8 @@ import { readSlots } from '../source/slot.js';
 import type { SourceState, StateDocument, TableState } from '../state/state.js';
 import type { Destinations } from './destinations.js';
 import type { Clock, SourceStatus, TableStatus } from './engine.js';
+import { maintenanceStatus } from './maintain.js';
+import type { MaintenanceStatus } from './maintenance-report.js';
 import { connectionOf, type SourceConnections } from './source-connections.js';
 import { checkStream } from './stream-check.js';
 
@@ -33,12 +35,16 @@ export async function sourceStatuses(
   signal: AbortSignal,
 ): Promise<SourceStatus[]> {
   const facts = new Map<string, DestinationFacts>();
+  const upkeep = new Map<string, MaintenanceStatus | null>();
   const troubles = new Map<string, PlainError>();
   for (const name of new Set(Object.values(state?.sources ?? {}).map((source) => source.destination))) {
     if (config.destinations[name] === undefined) continue;
     try {
       const { writer } = await deps.destinations.get(name);
       facts.set(name, await writer.readFacts({ busyWaitMs: BUSY_WAIT_MS }));
+      for (const [source, { destination }] of Object.entries(state?.sources ?? {})) {
+        if (destination === name) upkeep.set(source, await maintenanceStatus(writer.maintenance, source));
+      }
       await writer.release();
     } catch (error) {
       troubles.set(name, toPlain(asSluiceError(error)));
@@ -89,6 +95,7 @@ export async function sourceStatuses(
         errored: erroredBy(name, source, lag, look?.dropError ?? null),
         unreachable,
         destinationTrouble: troubles.get(source.destination) ?? null,
+        maintenance: upkeep.get(name) ?? null,
         tables: tables.map((table) => marked(table, found)),
       };
     }),

@@ -18,6 +18,8 @@ export type Failpoint =
   | 'after_lake_upload'
   | 'after_ledger'
   | 'after_table_commit'
+  | 'after_compaction_upload'
+  | 'after_compaction'
   | 'in_lock_write'
   | 'in_lock_removal'
   | 'before_state_write'

@@ -12,6 +12,12 @@ import type {
   VerifyReport,
   VerifyRequest,
 } from '../../src/executor/engine.js';
+import type {
+  OptimizeReport,
+  OptimizeRequest,
+  VacuumReport,
+  VacuumRequest,
+} from '../../src/executor/maintenance-report.js';
 import type { Finding } from '../../src/guard/finding.js';
 import type { Change, Plan } from '../../src/planner/change.js';
 
@@ -138,6 +144,9 @@ export interface FakeAnswers {
   readonly status?: () => Promise<StatusReport> | StatusReport;
   readonly doctor?: () => readonly Finding[];
   readonly verify?: (request: VerifyRequest) => VerifyReport;
+  readonly optimize?: () => OptimizeReport;
+  readonly vacuum?: () => VacuumReport;
+  readonly maintain?: (until: Date) => Promise<Date | null> | Date | null;
   /** Called when the guard starts. */
   readonly guard?: (everyMs: number) => void;
   readonly halts?: () => ReadonlyMap<string, PlainError>;
@@ -216,6 +225,23 @@ export class FakeEngine implements Engine {
   async resync(addresses: readonly string[]): Promise<readonly string[]> {
     this.calls.push(`resync ${addresses.join(' ')}`);
     return addresses;
+  }
+
+  async optimize({ address }: OptimizeRequest): Promise<OptimizeReport> {
+    this.calls.push(`optimize ${address ?? 'all'}`);
+    return this.answers.optimize?.() ?? { tables: [], notes: [], ok: true };
+  }
+
+  async vacuum({ address, dryRun }: VacuumRequest): Promise<VacuumReport> {
+    this.calls.push(`vacuum ${address ?? 'all'}${dryRun ? ' dry' : ''}`);
+    return this.answers.vacuum?.() ?? { dryRun, tables: [], notes: [], ok: true };
+  }
+
+  /** Unless told otherwise there is no lake. */
+  async maintain({ until }: { readonly until: Date }): Promise<Date | null> {
+    if (this.answers.maintain === undefined) return null;
+    this.calls.push('maintain');
+    return this.answers.maintain(until);
   }
 
   async doctor(): Promise<readonly Finding[]> {

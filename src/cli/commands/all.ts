@@ -4,6 +4,7 @@ import { cdcSetupSql } from './cdc-setup-sql.js';
 import { daemon } from './daemon.js';
 import { doctor } from './doctor.js';
 import { ls } from './ls.js';
+import { optimize } from './optimize.js';
 import { plan } from './plan.js';
 import { query } from './query.js';
 import { resync } from './resync.js';
@@ -11,6 +12,7 @@ import { schema } from './schema.js';
 import { show } from './show.js';
 import { status } from './status.js';
 import { sync } from './sync.js';
+import { vacuum } from './vacuum.js';
 import { validate } from './validate.js';
 import { verify } from './verify.js';
 import { version } from './version.js';
@@ -26,6 +28,8 @@ export const COMMANDS: readonly Command[] = [
   ls,
   resync,
   verify,
+  optimize,
+  vacuum,
   doctor,
   cdcSetupSql,
   query,

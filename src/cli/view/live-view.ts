@@ -110,6 +110,13 @@ abstract class WorkView implements LiveView {
       case 'notice':
         this.note(event.address, event.message);
         return;
+      case 'optimized':
+      case 'vacuumed':
+        // The report, which follows, has them all.
+        return;
+      case 'maintenance_failed':
+        this.keep(`${this.paint('red', 'failed')}  ${event.address}  ${errorSummary(event.error)}`);
+        return;
       case 'wal_lag':
         if (event.changed) this.note(`${event.source}:slot`, lagMessage(event.slot, event.lag));
         return;

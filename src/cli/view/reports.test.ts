@@ -77,6 +77,7 @@ const STATUS: StatusReport = {
       unreachable: null,
       place: '/data/warehouse.duckdb',
       destinationTrouble: null,
+      maintenance: null,
       tables: [USERS, CLICKS],
     },
   ],

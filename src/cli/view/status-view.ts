@@ -4,6 +4,7 @@ import type { Page } from '../command.js';
 import { type Paint, printable } from '../terminal.js';
 import { formatAge } from './age.js';
 import { errorSummary } from './live-view.js';
+import { maintenanceLine } from './maintenance-view.js';
 import { formatBytes, formatCount, formatDuration } from './quantity.js';
 import { snakeKeys } from './snake-keys.js';
 import { type Column, table } from './table.js';
@@ -50,6 +51,7 @@ function sourceText(source: SourceStatus, page: Page): string {
     if (source.destinationTrouble.hint !== undefined) lines.push(`  hint: ${source.destinationTrouble.hint}`);
   }
   if (source.slot !== null) lines.push(`  ${slotText(source.slot, page.paint)}`);
+  if (source.maintenance !== null) lines.push(`  ${maintenanceLine(source.maintenance, page)}`);
   const trouble = source.slot?.trouble ?? null;
   if (trouble !== null) {
     lines.push(`  ${page.paint('red', 'broken')}  ${errorSummary(trouble)}`);

@@ -12,7 +12,8 @@ export interface PreparedCommit {
   /** Without txn and commitInfo, which are made from what follows. */
   readonly actions: readonly Action[];
   readonly appId: string;
-  readonly txnVersion: number;
+  /** Null: maintenance, which counts as nobody's transaction; it is known by `commitId` alone. */
+  readonly txnVersion: number | null;
   /** Names this commit alone: by it a commit whose answer was lost is known again. */
   readonly commitId: string;
   /** For `DESCRIBE HISTORY`: WRITE, MERGE, DELETE, OPTIMIZE, CREATE TABLE, ... */
@@ -135,7 +136,8 @@ export async function refittedActions(
   { snapshot, commit, decide }: CommitRequest,
 ): Promise<readonly Action[]> {
   const known = snapshot?.transactions.get(commit.appId)?.version ?? -1;
-  if (snapshot === null || snapshot.version <= base || known >= commit.txnVersion) return commit.actions;
+  if (snapshot === null || snapshot.version <= base) return commit.actions;
+  if (commit.txnVersion !== null && known >= commit.txnVersion) return commit.actions;
   // Where the log was cleaned up behind the base, the files alone tell what fits.
   const stored = (await readCommitsBehind(store, table, base)) ?? [];
   const foreign = stored
@@ -210,8 +212,9 @@ function fullActions(commit: PreparedCommit, actions: readonly Action[], readVer
     engineInfo: commit.engineInfo,
     txnId: commit.commitId,
   };
-  const txn = { appId: commit.appId, version: commit.txnVersion, lastUpdated: commit.timestamp };
-  return [{ commitInfo: info }, ...actions.toSorted((a, b) => rank(a) - rank(b)), { txn }];
+  const sorted = [{ commitInfo: info }, ...actions.toSorted((a, b) => rank(a) - rank(b))];
+  if (commit.txnVersion === null) return sorted;
+  return [...sorted, { txn: { appId: commit.appId, version: commit.txnVersion, lastUpdated: commit.timestamp } }];
 }
 
 /** Readers that stream a log want to know the protocol first. The order within a kind is the caller's. */
@@ -225,13 +228,16 @@ function rank(action: Action): number {
 /** The snapshot may hold the commit already: a process that finishes another's work opens the table first. */
 function alreadyDone(table: string, snapshot: DeltaSnapshot | null, commit: PreparedCommit): CommitResult | null {
   const known = snapshot?.transactions.get(commit.appId)?.version;
-  if (snapshot === null || known === undefined || known < commit.txnVersion) return null;
+  if (snapshot === null || known === undefined || commit.txnVersion === null || known < commit.txnVersion) return null;
   if (known > commit.txnVersion) throw fenced(table, commit, known);
   return { version: snapshot.version, snapshot, already: true, passed: 0 };
 }
 
 /** Our commit among those that were stored meanwhile. @throws SluiceError DELTA_FENCED */
 function ownCommit(table: string, stored: readonly Commit[], mine: PreparedCommit): Commit | null {
+  if (mine.txnVersion === null) {
+    return stored.find((commit) => commitInfo(commit)?.['txnId'] === mine.commitId) ?? null;
+  }
   let own: Commit | null = null;
   let newest: number | null = null;
   for (const commit of stored) {

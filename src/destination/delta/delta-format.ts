@@ -12,6 +12,7 @@ import type {
   TableFormat,
   ViewRequest,
 } from '../lake/table-format.js';
+import type { MaintenanceSettings } from '../lake/table-maintenance.js';
 import { sameColumns } from '../lake/window.js';
 import type { Action, AddAction, MetadataAction } from './action.js';
 import { deleteByRewriting, deleteByVectors, removeOf, type TouchedFile } from './change-actions.js';
@@ -24,6 +25,7 @@ import { type FilePruning, prunedFiles } from './file-pruning.js';
 import { refuseForeign } from './foreign-check.js';
 import { LOG_FOLDER, logPrefix } from './log-path.js';
 import { openTable, readCommitsBehind } from './log-reader.js';
+import { DeltaMaintenance } from './maintenance/delta-maintenance.js';
 import { deletedRowsTable, vectorsOf } from './positions.js';
 import { assertWritable, requiredProtocol, upgradedProtocol } from './protocol.js';
 import { pullRows, type ReadableFile, viewRows } from './pull-rows.js';
@@ -36,6 +38,7 @@ export interface DeltaSettings {
   readonly deletes: 'dv' | 'cow';
   /** `sluice/0.1.0` */
   readonly engineInfo: string;
+  readonly maintenance: MaintenanceSettings;
 }
 
 /** What a ledger keeps of a commit to a Delta table. */
@@ -54,11 +57,29 @@ export class DeltaFormat implements TableFormat {
   readonly #tools: DataFileTools;
   readonly #vectors: VectorReader;
   readonly #snapshots = new Map<string, DeltaSnapshot>();
+  readonly maintenance: DeltaMaintenance;
 
   constructor(settings: DeltaSettings, tools: DataFileTools) {
     this.#settings = settings;
     this.#tools = tools;
     this.#vectors = new VectorReader(tools.store);
+    const { engineInfo, maintenance } = settings;
+    this.maintenance = new DeltaMaintenance(
+      { ...maintenance, engineInfo },
+      {
+        tables: {
+          current: async (session, table) => {
+            const snapshot = await this.#current(session, table);
+            if (snapshot === null) throw missing(table.folder);
+            return snapshot;
+          },
+          remember: (folder, snapshot) => this.#snapshots.set(folder, snapshot),
+          known: (folder) => this.#snapshots.get(folder),
+          actionsOf: pendingActions,
+        },
+        ...{ vectors: this.#vectors, tools },
+      },
+    );
   }
 
   async pull(session: DuckDbSession, request: PullRequest): Promise<PulledRows> {
@@ -166,6 +187,7 @@ export class DeltaFormat implements TableFormat {
       commit: { ...delta.commit, actions: refitted },
     });
     this.#snapshots.set(folder, result.snapshot);
+    this.maintenance.committed(folder, snapshot?.version ?? -1, result.snapshot);
     await this.#tools.cache.trim();
     return result.version;
   }
@@ -221,8 +243,9 @@ export class DeltaFormat implements TableFormat {
     };
     const wanted = this.#settings.deletes === 'dv' ? 'true' : undefined;
     const configuration = { ...before?.metadata.configuration };
-    if (wanted === undefined) delete configuration[DELETION_VECTORS];
-    else configuration[DELETION_VECTORS] = wanted;
+    const retention = retentionProperty(this.#settings.maintenance.retentionMs);
+    setProperty(configuration, DELETION_VECTORS, wanted);
+    setProperty(configuration, FILE_RETENTION, retention);
     const metaData: MetadataAction = {
       id: before?.metadata.id ?? randomUUID(),
       ...(before === null ? {} : omitUndefined(before.metadata)),
@@ -236,8 +259,10 @@ export class DeltaFormat implements TableFormat {
     assertWritable(table.folder, before, 'change');
     const protocol = upgradedProtocol(before.protocol, schema, configuration);
     const has = columnsOf(before);
-    const same =
-      has !== null && sameColumns(has, columns) && before.metadata.configuration[DELETION_VECTORS] === wanted;
+    const sameProperties =
+      before.metadata.configuration[DELETION_VECTORS] === wanted &&
+      before.metadata.configuration[FILE_RETENTION] === retention;
+    const same = has !== null && sameColumns(has, columns) && sameProperties;
     return [...(protocol === null ? [] : [{ protocol }]), ...(same ? [] : [{ metaData }])];
   }
 
@@ -273,6 +298,19 @@ export class DeltaFormat implements TableFormat {
 }
 
 const DELETION_VECTORS = 'delta.enableDeletionVectors';
+/** Checkpoints of every writer keep the traces of files for so long that were taken out. */
+const FILE_RETENTION = 'delta.deletedFileRetentionDuration';
+const DEFAULT_RETENTION_MS = 7 * 86_400_000;
+
+/** Undefined where Delta's own default says the same. */
+function retentionProperty(retentionMs: number): string | undefined {
+  return retentionMs === DEFAULT_RETENTION_MS ? undefined : `interval ${Math.ceil(retentionMs / 1_000)} seconds`;
+}
+
+function setProperty(configuration: Record<string, string>, name: string, value: string | undefined): void {
+  if (value === undefined) delete configuration[name];
+  else configuration[name] = value;
+}
 
 function columnsOf(snapshot: DeltaSnapshot): LakeColumn[] | null {
   const { fields } = parseSchema(snapshot.metadata.schemaString);
@@ -295,6 +333,15 @@ function readPending(value: unknown, folder: string): PendingDelta {
     message: `the ledger holds a commit to ${folder} that this Sluice does not know`,
     hint: 'a newer Sluice may have written it',
   });
+}
+
+/** What a commit of the ledger that is not in the table yet adds and takes out; also the files that its rows may have to be looked up in again. */
+function pendingActions(value: unknown, folder: string, { transactions }: DeltaSnapshot): readonly Action[] {
+  const delta = readPending(value, folder);
+  if (delta.kind === 'drop') return [];
+  const { appId, txnVersion } = delta.commit;
+  if (txnVersion !== null && (transactions.get(appId)?.version ?? -1) >= txnVersion) return [];
+  return [...delta.commit.actions, ...delta.rows.taken.map(({ add }): Action => ({ add }))];
 }
 
 function missing(folder: string): SluiceError {

@@ -66,10 +66,19 @@ export async function viewRows(
 ): Promise<void> {
   const { columns, place } = view;
   await session.run(`CREATE SCHEMA IF NOT EXISTS ${identifier(place.schema)}`);
+  await session.run(`CREATE VIEW ${qualified(place)} AS ${await liveRows(session, columns, files, deleted)}`);
+}
+
+/** A query that gives the live rows of files: those that `deleted`, a table of (`__file`, `__row`), does not name. */
+export async function liveRows(
+  session: DuckDbSession,
+  columns: readonly LakeColumn[],
+  files: readonly ReadableFile[],
+  deleted: string | null,
+): Promise<string> {
   if (files.length === 0) {
     const empty = columns.map(({ name, type }) => `NULL::${type} AS ${identifier(name)}`).join(', ');
-    await session.run(`CREATE VIEW ${qualified(place)} AS SELECT ${empty} WHERE false`);
-    return;
+    return `SELECT ${empty} WHERE false`;
   }
   const stored = await storedColumns(session, files);
   const pairs = files.map(({ index, path }) => `(${index}, ${literal(path)})`).join(', ');
@@ -82,7 +91,7 @@ export async function viewRows(
     deleted === null
       ? ''
       : ` JOIN (VALUES ${pairs}) f(__index, __path) ON f.__path = r.__path ANTI JOIN ${deleted} d ON d.__file = f.__index AND d.__row = r.__row`;
-  await session.run(`CREATE VIEW ${qualified(place)} AS SELECT ${names} FROM ${rows}${live}`);
+  return `SELECT ${names} FROM ${rows}${live}`;
 }
 
 /** The places and a few columns of the chosen rows are known; the others are read of those rows that need them. */

@@ -59,6 +59,7 @@ export function writerOver(thread: ThreadHandle<DuckDbSurface>, onWait: (what: s
     restartStream: (request) => call.restartStream(request),
     release: () => call.release(null),
     publish: (path) => call.publish(path),
+    maintenance: null,
     close: async () => {
       await call.release(null);
       await thread.terminate();

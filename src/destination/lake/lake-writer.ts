@@ -3,6 +3,7 @@ import { writerOver } from '../duckdb/duckdb-writer.js';
 import type { SessionSettings } from '../duckdb/session.js';
 import type { DestinationWriter } from '../writer.js';
 import type { StoreSettings } from './store/open-store.js';
+import type { MaintenanceSettings } from './table-maintenance.js';
 import type { LakeThread } from './worker.js';
 
 /** Everything that the thread of a lake has to know; cloneable. */
@@ -16,6 +17,7 @@ export interface LakeThreadSettings {
   readonly targetFileMb: number;
   readonly format: 'delta' | 'parquet';
   readonly deletes: 'dv' | 'cow';
+  readonly maintenance: MaintenanceSettings;
 }
 
 /** Starts the thread that writes a lake. @param onWait told when its working file is held by another process */
@@ -25,5 +27,16 @@ export async function openLakeWriter(
 ): Promise<DestinationWriter> {
   const thread: ThreadHandle<LakeThread> = startThread(new URL('./worker.js', import.meta.url), 'sluice-lake');
   await thread.call.configure(settings);
-  return writerOver(thread, onWait);
+  const { call } = thread;
+  return {
+    ...writerOver(thread, onWait),
+    maintenance: {
+      tables: (request) => call.maintainedTables(request),
+      compact: (request) => call.compactTable(request),
+      vacuum: (request) => call.vacuumTable(request),
+      vacuumSource: (request) => call.vacuumSource(request),
+      readRecord: (request) => call.readMaintenance(request),
+      writeRecord: (request) => call.writeMaintenance(request),
+    },
+  };
 }

@@ -43,7 +43,8 @@ class World {
   #format(folder: string): TableFormat {
     const cache = new FileCache(this.store, path.join(folder, 'cache'), 1e9);
     const tools = { store: this.store, cache, folder, targetFileMb: 128, now: () => NOW };
-    return new DeltaFormat({ deletes: this.#deletes, engineInfo: 'test' }, tools);
+    const maintenance = { smallFileMb: 32, deletedRatio: 0.2, retentionMs: 1_000, clusterByKey: true };
+    return new DeltaFormat({ deletes: this.#deletes, engineInfo: 'test', maintenance }, tools);
   }
 
   get lake(): Lake {

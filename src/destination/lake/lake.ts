@@ -37,6 +37,14 @@ export interface LakeSettings {
 /** How often in a row work is done again because somebody rearranged the files of a table meanwhile. */
 const MAX_MOVES = 3;
 
+/** What maintenance works on. */
+export interface MaintainedSource {
+  readonly session: DuckDbSession;
+  /** Null where the source has nothing in the lake. */
+  readonly ledger: Ledger | null;
+  readonly relations: readonly (LedgerRelation & { readonly application: string })[];
+}
+
 /**
  * A lake as one thread writes it. Work is done on the working file, by the very code that a DuckDB destination uses; at
  * the end of each of its transactions what it did is brought to the lake, and only then the working file commits. The
@@ -153,7 +161,9 @@ export class Lake {
       if (generation !== null && generation !== this.generationOf(source)) throw outdated(source);
       this.#writing = source;
       try {
-        return await this.#writeOnce(session, wanted, work);
+        const result = await this.#writeOnce(session, wanted, work);
+        await this.#format.maintenance?.checkpoint(session);
+        return result;
       } catch (error) {
         if (error instanceof NeedsAllRows) wanted = withAllRows(wanted, error.place);
         else if (!(error instanceof SluiceError && error.code === 'LAKE_MOVED') || ++moves > MAX_MOVES) throw error;
@@ -183,6 +193,23 @@ export class Lake {
       return await work();
     } finally {
       await clearWindows(session, windows);
+    }
+  }
+
+  /**
+   * Does work on tables as they lie in the lake, which changes nothing of what they hold.
+   * @param source whose tables
+   */
+  async maintain<T>(source: string, work: (tables: MaintainedSource) => Promise<T>): Promise<T> {
+    const session = await this.opened();
+    const ledger = this.#ledgers.get(source)?.ledger ?? null;
+    const known = this.#relations();
+    const relations = (ledger?.relations ?? []).flatMap((relation) => known.get(relationName(relation)) ?? []);
+    try {
+      return await work({ session, ledger, relations });
+    } catch (error) {
+      this.#format.forget();
+      throw error;
     }
   }
 

@@ -19,11 +19,13 @@ export interface OpenLake {
 
 /** Opens the parts of a lake; nothing is asked of its place yet. */
 export async function openLake(settings: LakeThreadSettings, deps: StoreDeps): Promise<OpenLake> {
-  const { workFolder, cacheMb, targetFileMb, deletes } = settings;
+  const { workFolder, cacheMb, targetFileMb, deletes, maintenance } = settings;
   const store = await openStore(settings.store, deps);
   const cache = new FileCache(store, path.join(workFolder, 'cache'), cacheMb * MIB);
   const tools = { store, cache, folder: workFolder, targetFileMb, now: () => deps.clock.now() };
   const format =
-    settings.format === 'delta' ? new DeltaFormat({ deletes, engineInfo: 'sluice' }, tools) : new ParquetFormat(tools);
+    settings.format === 'delta'
+      ? new DeltaFormat({ deletes, engineInfo: 'sluice', maintenance }, tools)
+      : new ParquetFormat(tools);
   return { store, cache, format };
 }

@@ -1,5 +1,6 @@
 import type { DuckDbSession } from '../duckdb/session.js';
 import type { LakeColumn, PendingCommit } from './ledger.js';
+import type { TableMaintenance } from './table-maintenance.js';
 
 /**
  * How tables lie in the lake: Delta or plain Parquet. The working file has a table for each of them, its window, which
@@ -26,6 +27,8 @@ export interface TableFormat {
   refuseOccupied(session: DuckDbSession, folder: string): Promise<void>;
   /** Forgets what was remembered of the tables. */
   forget(): void;
+  /** The upkeep of its tables; absent where there is none. */
+  readonly maintenance?: TableMaintenance;
 }
 
 /** A table of the lake, and what of its log is known to be ours. */

@@ -4,21 +4,23 @@ import type { DuckDbSurface } from '../duckdb/surface.js';
 import { Lake } from './lake.js';
 import { lakeSurface } from './lake-surface.js';
 import type { LakeThreadSettings } from './lake-writer.js';
+import { type MaintenanceSurface, maintenanceSurface } from './maintenance-surface.js';
 import { openLake } from './open-lake.js';
 import { probeConditionalWrites } from './store/probe.js';
 import { systemDeps } from './store/system-deps.js';
 
 /** The thread that writes one lake: all work on it is done here, one call after the other. */
 
-async function surfaceOf(settings: LakeThreadSettings): Promise<DuckDbSurface> {
+async function surfaceOf(settings: LakeThreadSettings): Promise<DuckDbSurface & MaintenanceSurface> {
   const deps = systemDeps('sluice');
   const { store, format } = await openLake(settings, deps);
   const onWait = (what: string): void => emitEvent({ kind: 'waiting', what });
   const lake = new Lake(settings, { store, format, now: () => deps.clock.now(), onWait });
-  return lakeSurface(lake, async () => {
+  const work = lakeSurface(lake, async () => {
     // A store that ignores conditions would let two writers overwrite each other: nothing is written to such a one.
     if (!(await lake.exists())) await probeConditionalWrites(store, randomUUID());
   });
+  return { ...work, ...maintenanceSurface(lake, { store, format, ...settings.maintenance }) };
 }
 
 const surface: Surface & { configure(settings: LakeThreadSettings): Promise<void> } = {
@@ -27,6 +29,6 @@ const surface: Surface & { configure(settings: LakeThreadSettings): Promise<void
   },
 };
 
-export type LakeThread = DuckDbSurface & Pick<typeof surface, 'configure'>;
+export type LakeThread = DuckDbSurface & MaintenanceSurface & Pick<typeof surface, 'configure'>;
 
 serve(surface);
