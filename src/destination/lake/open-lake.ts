@@ -26,6 +26,6 @@ export async function openLake(settings: LakeThreadSettings, deps: StoreDeps): P
   const format =
     settings.format === 'delta'
       ? new DeltaFormat({ deletes, engineInfo: 'sluice', maintenance }, tools)
-      : new ParquetFormat(tools);
+      : new ParquetFormat(tools, maintenance);
   return { store, cache, format };
 }

@@ -1,47 +1,18 @@
 import { SluiceError } from '../../error/sluice-error.js';
 import type { DuckDbSession } from '../duckdb/session.js';
 import type { KnownTable } from '../lake/table-format.js';
+import type { TableMaintenance } from '../lake/table-maintenance.js';
+import type { Compaction, TableHealth, Vacuumed } from '../maintenance.js';
 import { COMPACTION } from './compaction.js';
 import type { Manifest } from './manifest.js';
 import type { ParquetFormat } from './parquet-format.js';
-
-/** A table's files, for status. */
-export interface ParquetHealth {
-  readonly files: number;
-  readonly bytes: number;
-  /** Files of changes, which the next snapshot takes in. */
-  readonly smallFiles: number;
-  /** Null while there are changes: some of their rows take the place of others. */
-  readonly rows: number | null;
-  readonly deletedRows: number;
-}
-
-export type ParquetCompaction =
-  | { readonly kind: 'nothing'; readonly health: ParquetHealth }
-  | {
-      readonly kind: 'compacted';
-      readonly removedFiles: number;
-      readonly addedFiles: number;
-      readonly removedBytes: number;
-      readonly addedBytes: number;
-      readonly health: ParquetHealth;
-    }
-  /** A commit came first; nothing was changed. */
-  | { readonly kind: 'given_up'; readonly because: string; readonly health: ParquetHealth };
-
-export interface ParquetVacuumed {
-  readonly files: number;
-  readonly bytes: number;
-  readonly logFiles: number;
-  readonly examples: readonly string[];
-}
 
 const EXAMPLES = 20;
 /** Whatever has changes gets a new snapshot. */
 const THOROUGH = { changedRatio: 0, changeFiles: 1 };
 
 /** The upkeep of tables of Parquet files, as a lake's maintenance asks for it. */
-export class ParquetUpkeep {
+export class ParquetUpkeep implements TableMaintenance {
   readonly #format: ParquetFormat;
   readonly #retentionMs: number;
 
@@ -54,7 +25,7 @@ export class ParquetUpkeep {
   async compact(
     session: DuckDbSession,
     request: { readonly table: KnownTable; readonly thorough: boolean },
-  ): Promise<ParquetCompaction> {
+  ): Promise<Compaction> {
     const { table, thorough } = request;
     const before = await this.#format.manifest(table);
     try {
@@ -80,7 +51,7 @@ export class ParquetUpkeep {
   async vacuum(
     _session: DuckDbSession,
     request: { readonly table: KnownTable; readonly dryRun: boolean; readonly now: Date },
-  ): Promise<ParquetVacuumed> {
+  ): Promise<Vacuumed> {
     const { table, dryRun, now } = request;
     const { keys, bytes } = await this.#format.expire(table, { retentionMs: this.#retentionMs, now, dryRun });
     return { files: keys.length, bytes, logFiles: 0, examples: keys.slice(0, EXAMPLES) };
@@ -90,7 +61,7 @@ export class ParquetUpkeep {
   async checkpoint(): Promise<void> {}
 }
 
-function healthOf(manifest: Manifest | null): ParquetHealth {
+function healthOf(manifest: Manifest | null): TableHealth {
   const files = manifest === null ? [] : [...manifest.snapshot.files, ...manifest.changes];
   const changed = manifest?.changes.length ?? 0;
   return {
