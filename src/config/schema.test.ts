@@ -36,7 +36,8 @@ test.each(exampleVariants().map((text, index) => ({ text, index })))(
   ({ text, index }) => {
     const result = parseConfig(text, 'sources.example.yaml', { env: {}, cwd: '/', homeDir: '/' });
     const problems = result.ok ? [] : result.problems;
-    const expected = ['connections.archive_db.tunnel', 'daemon.http'];
+    const partitions = 'sources.billing.tables["billing.invoices"].partition_by';
+    const expected = ['connections.archive_db.tunnel', 'daemon.http', partitions];
     expect(problems.map(({ path }) => path)).toEqual(index === 0 ? expected : ['state.type', ...expected]);
     expect(new Set(problems.map(({ code }) => code))).toEqual(new Set(['NOT_SUPPORTED_YET']));
   },

@@ -30,6 +30,20 @@ export function unsupported(raw: Pruned<SourcesFile>): Issue[] {
       );
     }
   }
+  for (const [name, source] of entriesOf(raw.sources)) {
+    const destination = raw.destinations?.[source.destination ?? ''];
+    // Elsewhere it is a mistake, which is told by itself.
+    const isLake = destination?.type === 's3' || destination?.type === 'local';
+    const isDelta = isLake && destination.format !== 'parquet';
+    for (const [key, table] of entriesOf(source.tables)) {
+      if (!isDelta || table?.partition_by === undefined) continue;
+      refuse(
+        ['sources', name, 'tables', key, 'partition_by'],
+        'tables in partitions; leave it out: files are chosen by the statistics of their columns',
+        'key',
+      );
+    }
+  }
   if (raw.daemon?.http !== undefined) {
     refuse(['daemon', 'http'], 'the HTTP endpoints; leave "http" out and use `sluice status`', 'key');
   }
