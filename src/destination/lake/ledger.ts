@@ -1,4 +1,4 @@
-import { SluiceError } from '../../error/sluice-error.js';
+import { decodeDocument, isListOf, isRecord } from './versioned-document.js';
 
 /**
  * The ledger of a source: one small JSON object in the lake, swapped as a whole by its etag. It is the commit point of
@@ -78,24 +78,11 @@ export function encodeLedger(ledger: Ledger): Uint8Array {
 
 /** @throws SluiceError LEDGER_UNREADABLE */
 export function decodeLedger(body: Uint8Array, place: string): Ledger {
-  const refuse = (why: string, cause?: unknown): SluiceError =>
-    new SluiceError({
-      code: 'LEDGER_UNREADABLE',
-      message: `${place}: ${why}`,
-      hint: 'bring it back from a backup or an older version of the object; without it the tables have to be loaded anew',
-      cause,
-    });
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
-  } catch (cause) {
-    throw refuse('not the JSON that Sluice writes', cause);
-  }
-  if (isRecord(value) && typeof value['format_version'] === 'number' && value['format_version'] > 1) {
-    throw refuse(`format ${value['format_version']} was written by a newer Sluice`);
-  }
-  if (!isLedger(value)) throw refuse('not the JSON that Sluice writes');
-  return value;
+  return decodeDocument(body, place, {
+    code: 'LEDGER_UNREADABLE',
+    hint: 'bring it back from a backup or an older version of the object; without it the tables have to be loaded anew',
+    is: isLedger,
+  });
 }
 
 function isLedger(value: unknown): value is Ledger {
@@ -126,12 +113,4 @@ function isRelation(value: unknown): boolean {
       (column) => isRecord(column) && typeof column['name'] === 'string' && typeof column['type'] === 'string',
     )
   );
-}
-
-function isListOf(value: unknown, test: (entry: unknown) => boolean): boolean {
-  return Array.isArray(value) && value.every(test);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,5 +1,5 @@
-import { SluiceError } from '../../error/sluice-error.js';
 import type { LakeColumn } from '../lake/ledger.js';
+import { decodeDocument, isListOf, isRecord } from '../lake/versioned-document.js';
 
 /**
  * `latest.json` of a table's folder: which of its files hold the table. It is swapped as a whole by its etag, and whatever
@@ -113,24 +113,11 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
 
 /** @throws SluiceError PARQUET_MANIFEST_CORRUPT */
 export function decodeManifest(body: Uint8Array, place: string): Manifest {
-  const refuse = (why: string, cause?: unknown): SluiceError =>
-    new SluiceError({
-      code: 'PARQUET_MANIFEST_CORRUPT',
-      message: `${place}: ${why}`,
-      hint: 'bring it back from an older version of the object, or load the table anew: sluice resync',
-      cause,
-    });
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
-  } catch (cause) {
-    throw refuse('not the JSON that Sluice writes', cause);
-  }
-  if (isRecord(value) && typeof value['format_version'] === 'number' && value['format_version'] > 1) {
-    throw refuse(`format ${value['format_version']} was written by a newer Sluice`);
-  }
-  if (!isManifest(value)) throw refuse('not the JSON that Sluice writes');
-  return value;
+  return decodeDocument(body, place, {
+    code: 'PARQUET_MANIFEST_CORRUPT',
+    hint: 'bring it back from an older version of the object, or load the table anew: sluice resync',
+    is: isManifest,
+  });
 }
 
 function isManifest(value: unknown): value is Manifest {
@@ -186,12 +173,4 @@ function isRetirement(value: unknown): boolean {
 
 function isText(value: unknown): boolean {
   return typeof value === 'string';
-}
-
-function isListOf(value: unknown, test: (entry: unknown) => boolean): boolean {
-  return Array.isArray(value) && value.every(test);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
