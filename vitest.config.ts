@@ -12,6 +12,9 @@ export const LONG_SUITES = [
   'test/oracle/toast.test.ts',
 ];
 
+/** Suites of lakes alone that take minutes: `npm run test:lake`. The others under test/lake are part of `npm test`. */
+export const LAKE_SUITES = ['test/lake/{kill,maintenance,moves}.test.ts', 'test/parquet/**/*.test.ts'];
+
 const everything = process.env['SLUICE_ALL_MAJORS'] === '1';
 
 // Three projects: fast unit tests beside their file, tests that start a real Postgres (*.pg.test.ts), and whole-product
@@ -29,7 +32,7 @@ export default defineConfig({
         test: {
           name: 'postgres',
           include: ['src/**/*.pg.test.ts', 'test/**/*.test.ts'],
-          exclude: ['test/matrix/**', ...(everything ? [] : LONG_SUITES)],
+          exclude: ['test/matrix/**', ...LAKE_SUITES, ...(everything ? [] : LONG_SUITES)],
           testTimeout: 180_000,
           hookTimeout: 120_000,
           pool: 'forks',

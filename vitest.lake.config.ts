@@ -1,7 +1,8 @@
 import { defineConfig } from 'vitest/config';
+import { LAKE_SUITES } from './vitest.config.js';
 
 // Suites of the DuckDB destination on a Delta lake in a folder, in both ways of deleting: `npm run test:lake`, part of
-// .ci/run. Suites of lakes alone (test/lake) are part of `npm test`.
+// .ci/run; and the longest suites of lakes alone.
 const lake = (deletes: 'dv' | 'cow', include: readonly string[]) =>
   ({
     extends: true,
@@ -16,6 +17,7 @@ export default defineConfig({
   test: {
     globalSetup: ['test/build-once.ts'],
     projects: [
+      { extends: true, test: { name: 'lakes', include: LAKE_SUITES } },
       lake('dv', ['test/oracle/{oracle,traps,truncate}.test.ts', 'test/ddl/ddl.test.ts']),
       lake('cow', ['test/oracle/{oracle,toast}.test.ts', 'test/ddl/ddl-property.test.ts']),
     ],
