@@ -78,7 +78,16 @@ function configOf(management: 'managed' | 'self_managed'): {
     state: { type: 'file', path: '/var/state.json' },
     daemon: { http: null, autoApply: 'additive' },
     connections: { shop_db: connection },
-    destinations: {},
+    destinations: {
+      warehouse: {
+        type: 'duckdb',
+        name: 'warehouse',
+        path: '/w.duckdb',
+        publish: null,
+        memoryLimitMb: 64,
+        threads: null,
+      },
+    },
     sources: { shop: source },
     alerts: [],
     moved: [],
