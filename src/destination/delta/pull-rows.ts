@@ -103,7 +103,7 @@ async function addWholeRows(
     readonly columns: readonly LakeColumn[];
     readonly choose: Extract<RowChoice, { kind: 'keys' }>;
     readonly narrow: readonly string[];
-    readonly stored: ReadonlySet<string>;
+    readonly stored: ReadonlyMap<string, string>;
   },
 ): Promise<void> {
   const { into, place, columns, choose, narrow, stored } = found;
@@ -141,7 +141,7 @@ async function addWholeRows(
 function select(
   columns: readonly LakeColumn[],
   names: readonly string[],
-  stored: ReadonlySet<string>,
+  stored: ReadonlyMap<string, string>,
   files: readonly ReadableFile[],
   choose: RowChoice,
   deleted: string | null,
@@ -163,9 +163,16 @@ function readFiles(paths: readonly string[]): string {
 }
 
 /** A column that came later than every one of the files is NULL in them. */
-function columnsOf(columns: readonly LakeColumn[], stored: ReadonlySet<string>): string {
+function columnsOf(columns: readonly LakeColumn[], stored: ReadonlyMap<string, string>): string {
   return columns
-    .map(({ name, type }) => `${stored.has(name) ? identifier(name) : `NULL::${type}`} AS ${identifier(name)}`)
+    .map(({ name, type }) => {
+      const found = stored.get(name);
+      if (found === type) return identifier(name);
+      // Others write a type in their own way: Spark's timestamps are INT96, which says nothing of a time zone. They are UTC,
+      // as the session is.
+      const value = found === undefined ? 'NULL' : identifier(name);
+      return `CAST(${value} AS ${type}) AS ${identifier(name)}`;
+    })
     .join(', ');
 }
 
@@ -181,13 +188,16 @@ function keyJoin(choose: RowChoice): string {
   }
 }
 
-async function storedColumns(session: DuckDbSession, files: readonly ReadableFile[]): Promise<ReadonlySet<string>> {
+async function storedColumns(
+  session: DuckDbSession,
+  files: readonly ReadableFile[],
+): Promise<ReadonlyMap<string, string>> {
   const view = 'pull_columns';
   const list = files.map(({ path }) => literal(path)).join(', ');
   await session.run(
     `CREATE OR REPLACE TEMP VIEW ${view} AS SELECT * FROM read_parquet([${list}], union_by_name = true)`,
   );
-  const names = new Set((await columnTypes(session, { schema: 'main', name: view })).keys());
+  const types = await columnTypes(session, { schema: 'main', name: view });
   await session.run(`DROP VIEW ${view}`);
-  return names;
+  return types;
 }

@@ -1,0 +1,65 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { DuckDbSession } from '../duckdb/session.js';
+import { literal } from '../duckdb/sql-text.js';
+import { columnTypes } from '../duckdb/target-ddl.js';
+import { pullRows, viewRows } from './pull-rows.js';
+
+let folder: string;
+let session: DuckDbSession;
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'sluice-pull-'));
+  const settings = { path: path.join(folder, 'w.duckdb'), memoryLimitMb: 64, threads: 1, busyWaitMs: 0 };
+  session = await DuckDbSession.open(settings, () => undefined);
+});
+afterAll(async () => {
+  session.close();
+  await rm(folder, { recursive: true });
+});
+
+const COLUMNS = [
+  { name: 'id', type: 'INTEGER' },
+  { name: 'at', type: 'TIMESTAMPTZ' },
+  { name: 'later', type: 'DECIMAL(4,1)' },
+];
+
+async function fileOf(name: string, query: string): Promise<string> {
+  const file = path.join(folder, name);
+  await session.run(`COPY (${query}) TO ${literal(file)} (FORMAT parquet)`);
+  return file;
+}
+
+test('files that another engine wrote anew, and older ones without a column, give the types of the table', async () => {
+  const ours = await fileOf('ours', "SELECT 1 AS id, TIMESTAMPTZ '2026-03-02 12:00:00.000001+00' AS at");
+  // A time without a zone, as DuckDB reads the INT96 of Spark.
+  const theirs = await fileOf('theirs', "SELECT 2 AS id, TIMESTAMP '2026-03-02 12:00:00.000002' AS at");
+  for (const paths of [[theirs], [ours, theirs]]) {
+    const files = paths.map((file, index) => ({ index, path: file }));
+    const request = { columns: COLUMNS, into: 'pulled', choose: { kind: 'all' } } as const;
+    expect(await pullRows(session, request, files, null)).toBe(paths.length);
+    const pulled = await columnTypes(session, { schema: 'main', name: 'pulled' });
+    for (const { name, type } of COLUMNS) expect(pulled.get(name)).toBe(type);
+
+    await session.run('DROP VIEW IF EXISTS main.t');
+    await viewRows(session, { columns: COLUMNS, place: { schema: 'main', name: 't' } }, files, null);
+    expect(await columnTypes(session, { schema: 'main', name: 't' })).toEqual(
+      new Map(COLUMNS.map(({ name, type }) => [name, type])),
+    );
+    expect(await session.rows('SELECT at::VARCHAR AS at, later FROM main.t WHERE id = 2')).toEqual([
+      { at: '2026-03-02 12:00:00.000002+00', later: null },
+    ]);
+  }
+});
+
+test('rows are told by key and place, without those that are deleted', async () => {
+  const file = await fileOf('many', 'SELECT i::INTEGER AS id, now() AS at FROM range(100) r(i)');
+  await session.run('CREATE OR REPLACE TEMP TABLE dead AS SELECT 0::INTEGER AS __file, 7::BIGINT AS __row');
+  const keys = { kind: 'keys', keys: 'SELECT unnest([5, 7, 200]) AS id', key: ['id'], where: null } as const;
+  const choose = { ...keys, whole: 'none', always: [] } as const;
+  await pullRows(session, { columns: COLUMNS, into: 'found', choose }, [{ index: 0, path: file }], 'dead');
+  expect(await session.rows('SELECT __file, __row::INTEGER AS __row, id, at FROM found')).toEqual([
+    { __file: 0, __row: 5, id: 5, at: null },
+  ]);
+});
