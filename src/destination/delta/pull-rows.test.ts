@@ -21,7 +21,7 @@ afterAll(async () => {
 
 const COLUMNS = [
   { name: 'id', type: 'INTEGER' },
-  { name: 'at', type: 'TIMESTAMPTZ' },
+  { name: 'seen', type: 'TIMESTAMPTZ' },
   { name: 'later', type: 'DECIMAL(4,1)' },
 ];
 
@@ -32,9 +32,9 @@ async function fileOf(name: string, query: string): Promise<string> {
 }
 
 test('files that another engine wrote anew, and older ones without a column, give the types of the table', async () => {
-  const ours = await fileOf('ours', "SELECT 1 AS id, TIMESTAMPTZ '2026-03-02 12:00:00.000001+00' AS at");
+  const ours = await fileOf('ours', "SELECT 1 AS id, TIMESTAMPTZ '2026-03-02 12:00:00.000001+00' AS seen");
   // A time without a zone, as DuckDB reads the INT96 of Spark.
-  const theirs = await fileOf('theirs', "SELECT 2 AS id, TIMESTAMP '2026-03-02 12:00:00.000002' AS at");
+  const theirs = await fileOf('theirs', "SELECT 2 AS id, TIMESTAMP '2026-03-02 12:00:00.000002' AS seen");
   for (const paths of [[theirs], [ours, theirs]]) {
     const files = paths.map((file, index) => ({ index, path: file }));
     const request = { columns: COLUMNS, into: 'pulled', choose: { kind: 'all' } } as const;
@@ -47,19 +47,19 @@ test('files that another engine wrote anew, and older ones without a column, giv
     expect(await columnTypes(session, { schema: 'main', name: 't' })).toEqual(
       new Map(COLUMNS.map(({ name, type }) => [name, type])),
     );
-    expect(await session.rows('SELECT at::VARCHAR AS at, later FROM main.t WHERE id = 2')).toEqual([
-      { at: '2026-03-02 12:00:00.000002+00', later: null },
+    expect(await session.rows('SELECT seen::VARCHAR AS seen, later FROM main.t WHERE id = 2')).toEqual([
+      { seen: '2026-03-02 12:00:00.000002+00', later: null },
     ]);
   }
 });
 
 test('rows are told by key and place, without those that are deleted', async () => {
-  const file = await fileOf('many', 'SELECT i::INTEGER AS id, now() AS at FROM range(100) r(i)');
+  const file = await fileOf('many', 'SELECT i::INTEGER AS id, now() AS seen FROM range(100) r(i)');
   await session.run('CREATE OR REPLACE TEMP TABLE dead AS SELECT 0::INTEGER AS __file, 7::BIGINT AS __row');
   const keys = { kind: 'keys', keys: 'SELECT unnest([5, 7, 200]) AS id', key: ['id'], where: null } as const;
   const choose = { ...keys, whole: 'none', always: [] } as const;
   await pullRows(session, { columns: COLUMNS, into: 'found', choose }, [{ index: 0, path: file }], 'dead');
-  expect(await session.rows('SELECT __file, __row::INTEGER AS __row, id, at FROM found')).toEqual([
-    { __file: 0, __row: 5, id: 5, at: null },
+  expect(await session.rows('SELECT __file, __row::INTEGER AS __row, id, seen FROM found')).toEqual([
+    { __file: 0, __row: 5, id: 5, seen: null },
   ]);
 });
