@@ -1,7 +1,8 @@
 import type { DuckDbSession } from '../duckdb/session.js';
 import { columnList, identifier, keyEquality, literal, qualified } from '../duckdb/sql-text.js';
-import { columnTypes } from '../duckdb/target-ddl.js';
+import { queryTypes } from '../duckdb/target-ddl.js';
 import type { LakeColumn } from '../lake/ledger.js';
+import { keyJoin } from '../lake/row-choice.js';
 import type { PullRequest, RowChoice } from '../lake/table-format.js';
 
 /** The SQL by which rows of data files come into the working file, with the places where they are. */
@@ -152,7 +153,7 @@ function select(
   const source = where === null ? `(${read})` : `(SELECT * FROM (${read}) WHERE ${where})`;
   const gone = deleted === null ? '' : ` ANTI JOIN ${deleted} d ON d.__file = f.__index AND d.__row = r.__row`;
   return `SELECT f.__index AS __file, r.__row, ${columnList(names, 'r')}
-    FROM ${source} r JOIN ${FILES} f ON f.__path = r.__path${keyJoin(choose)}${gone}`;
+    FROM ${source} r JOIN ${FILES} f ON f.__path = r.__path${keyJoin(choose, 'r')}${gone}`;
 }
 
 /** Rows of files with their place: columns `__path`, `__row` and what the files hold. */
@@ -176,28 +177,8 @@ function columnsOf(columns: readonly LakeColumn[], stored: ReadonlyMap<string, s
     .join(', ');
 }
 
-function keyJoin(choose: RowChoice): string {
-  switch (choose.kind) {
-    case 'all':
-    case 'where':
-      return '';
-    case 'keys':
-      return ` SEMI JOIN (${choose.keys}) k ON ${keyEquality(choose.key, 'r', 'k')}`;
-    case 'other_keys':
-      return ` ANTI JOIN (${choose.keys}) k ON ${keyEquality(choose.key, 'r', 'k')}`;
-  }
-}
-
-async function storedColumns(
-  session: DuckDbSession,
-  files: readonly ReadableFile[],
-): Promise<ReadonlyMap<string, string>> {
-  const view = 'pull_columns';
+/** The columns that at least one of the files has, with their types. */
+function storedColumns(session: DuckDbSession, files: readonly ReadableFile[]): Promise<ReadonlyMap<string, string>> {
   const list = files.map(({ path }) => literal(path)).join(', ');
-  await session.run(
-    `CREATE OR REPLACE TEMP VIEW ${view} AS SELECT * FROM read_parquet([${list}], union_by_name = true)`,
-  );
-  const types = await columnTypes(session, { schema: 'main', name: view });
-  await session.run(`DROP VIEW ${view}`);
-  return types;
+  return queryTypes(session, `SELECT * FROM read_parquet([${list}], union_by_name = true)`);
 }

@@ -10,6 +10,7 @@ import type {
   RemoveAction,
   TransactionAction,
 } from './action.js';
+import { vectorId } from './deletion-vector/descriptor.js';
 
 /** What a Delta table is at one version: its log, replayed (PROTOCOL.md, "Action Reconciliation"). */
 export interface DeltaSnapshot {
@@ -40,12 +41,6 @@ export function fileKey(file: {
   const vector = file.deletionVector;
   // No path holds a line feed: it would have to be URI-encoded.
   return vector === null || vector === undefined ? file.path : `${file.path}\n${vectorId(vector)}`;
-}
-
-/** PROTOCOL.md, "Derived Fields": uniqueId. */
-export function vectorId(vector: DeletionVectorDescriptor): string {
-  const at = vector.offset === null || vector.offset === undefined ? '' : `@${vector.offset}`;
-  return `${vector.storageType}${vector.pathOrInlineDv}${at}`;
 }
 
 export function commitInfo(commit: Commit): CommitInfoAction | null {

@@ -33,6 +33,15 @@ export async function columnTypes(session: DuckDbSession, table: TableName): Pro
   return new Map(rows.map((row) => [row.column_name, shortTypeName(row.data_type)]));
 }
 
+/** As {@link columnTypes}, of what a query gives; nothing is read for it but what says so. */
+export async function queryTypes(session: DuckDbSession, query: string): Promise<Map<string, string>> {
+  const view = 'query_types';
+  await session.run(`CREATE OR REPLACE TEMP VIEW ${view} AS ${query}`);
+  const types = await columnTypes(session, { schema: 'main', name: view });
+  await session.run(`DROP VIEW ${view}`);
+  return types;
+}
+
 /** A column of a table that Sluice makes. */
 export function columnDefinition(column: TargetTable['columns'][number]): string {
   const type = duckdbTypeName(column.type);

@@ -8,12 +8,10 @@ import { folderName } from './folder-name.js';
 import { LOOKS_DDL } from './idle-page.js';
 import { commitSource, type HandedOver, NeedsAllRows } from './lake-commit.js';
 import { applicationId, type Ledger, type LedgerRelation, type PendingCommit } from './ledger.js';
-
 import { readLedgers, type StoredLedger } from './ledger-store.js';
 import type { ObjectStore, StoreTraffic } from './object-store.js';
 import { RUN_COST_DDL } from './run-cost.js';
 import type { TableFormat } from './table-format.js';
-
 import {
   asTableTrouble,
   LakeTableTrouble,

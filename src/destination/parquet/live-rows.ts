@@ -1,7 +1,8 @@
 import type { DuckDbSession } from '../duckdb/session.js';
 import { columnList, identifier, keyEquality, literal } from '../duckdb/sql-text.js';
-import { columnTypes } from '../duckdb/target-ddl.js';
+import { queryTypes } from '../duckdb/target-ddl.js';
 import type { LakeColumn } from '../lake/ledger.js';
+import { keyJoin } from '../lake/row-choice.js';
 import type { RowChoice } from '../lake/table-format.js';
 import { COMMIT_COLUMN, REMOVED_COLUMN } from './manifest.js';
 
@@ -13,17 +14,13 @@ export interface TableFiles {
   readonly changes: readonly string[];
   /** Manifest.identity */
   readonly identity: readonly string[];
-  /** Names of the columns that some file has. */
-  readonly stored: ReadonlySet<string>;
+  /** The columns that some file has. */
+  readonly stored: ReadonlyMap<string, string>;
 }
 
-/** The columns that at least one of the files has. */
-export async function storedColumns(session: DuckDbSession, files: readonly string[]): Promise<ReadonlySet<string>> {
-  const view = 'parquet_columns';
-  await session.run(`CREATE OR REPLACE TEMP VIEW ${view} AS SELECT * FROM ${readParquet(files)}`);
-  const names = new Set((await columnTypes(session, { schema: 'main', name: view })).keys());
-  await session.run(`DROP VIEW ${view}`);
-  return names;
+/** The columns that at least one of the files has, with their types. */
+export function storedColumns(session: DuckDbSession, files: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  return queryTypes(session, `SELECT * FROM ${readParquet(files)}`);
 }
 
 /**
@@ -43,6 +40,7 @@ export function liveRows(
     const isRead = stored.has(name) && (filled === null || filled.has(name) || identity.includes(name));
     return `${isRead ? `r.${identifier(name)}` : `NULL::${type}`} AS ${identifier(name)}`;
   });
+  // Every key that is asked for is part of what tells rows apart, so that whole lives of rows are chosen.
   const all = [...snapshot, ...changes];
   const rows = `SELECT ${cells.join(', ')}, r.${COMMIT_COLUMN}, r.${REMOVED_COLUMN} FROM ${readParquet(all)} r${keyJoin(choose, 'r')}`;
   const names = columnList([...columns.map(({ name }) => name), COMMIT_COLUMN], 'l');
@@ -58,17 +56,4 @@ export function liveRows(
 
 function readParquet(files: readonly string[]): string {
   return `read_parquet([${files.map(literal).join(', ')}], union_by_name = true, hive_partitioning = false)`;
-}
-
-/** Every key that is asked for is part of what tells rows apart, so that whole lives of rows are chosen. */
-function keyJoin(choose: RowChoice, alias: string): string {
-  switch (choose.kind) {
-    case 'all':
-    case 'where':
-      return '';
-    case 'keys':
-      return ` SEMI JOIN (${choose.keys}) k ON ${keyEquality(choose.key, alias, 'k')}`;
-    case 'other_keys':
-      return ` ANTI JOIN (${choose.keys}) k ON ${keyEquality(choose.key, alias, 'k')}`;
-  }
 }
