@@ -3,7 +3,7 @@ import { DuckDBInstance } from '@duckdb/node-api';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { EngineFixture, readDuckDb, type TableSettings } from '../engine-fixture.js';
-import { hasPostgres, majorsUnderTest } from '../postgres/binaries.js';
+import { majorsUnderTest } from '../postgres/binaries.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 
 /**
@@ -28,10 +28,6 @@ const ALL: Readonly<Record<string, TableSettings>> = {
 };
 
 describe.each(MAJORS)('on Postgres %i', (major) => {
-  if (!hasPostgres(major)) {
-    test.skip('no such server here', () => {});
-    return;
-  }
   let postgres: TestPostgres;
   let fixture: EngineFixture | null = null;
   let databases = 0;

@@ -3,8 +3,8 @@ import type { DuckDbSession } from '../duckdb/session.js';
 import { identifier } from '../duckdb/sql-text.js';
 import type { LakeColumn } from '../lake/ledger.js';
 import type { Action, AddAction, RemoveAction } from './action.js';
-import { dataFileKey, type VectorReader } from './data-file.js';
-import { type DataFileTools, writeDataFiles } from './data-files.js';
+import type { VectorReader } from './data-file.js';
+import { type DataFileTools, readableFiles, writeDataFiles } from './data-files.js';
 import type { DeletionVector } from './deletion-vector/deletion-vector.js';
 import { writeVectorFile } from './deletion-vector/deletion-vector-file.js';
 import { storedDescriptor, vectorFileName, vectorId } from './deletion-vector/descriptor.js';
@@ -68,32 +68,22 @@ export async function deleteByRewriting(
     readonly folder: string;
     readonly columns: readonly LakeColumn[];
     readonly touched: readonly TouchedFile[];
-    readonly dataChange: boolean;
   },
   vectors: VectorReader,
   tools: DataFileTools,
 ): Promise<Action[]> {
-  const { folder, columns, touched, dataChange } = request;
+  const { folder, columns, touched } = request;
   const now = tools.now().getTime();
   const gone = new Map<number, DeletionVector>();
   for (const [index, { add, rows: more }] of touched.entries()) {
     gone.set(index, (await vectors.read(folder, add)).union(more));
   }
-  const paths = await tools.cache.files(touched.map(({ add }) => dataFileKey(folder, add)));
+  const old = touched.map(({ add }) => add);
+  const files = await readableFiles(tools.cache, folder, old);
   await deletedRowsTable(session, 'rewrite_gone', gone);
-  const files = paths.map((path, index) => ({ index, path }));
   await pullRows(session, { columns, into: 'rewrite_rows', choose: { kind: 'all' } }, files, 'rewrite_gone');
   const names = columns.map(({ name }) => identifier(name)).join(', ');
-  const adds = await writeDataFiles(
-    session,
-    `SELECT ${names} FROM rewrite_rows`,
-    { folder, columns },
-    dataChange,
-    tools,
-  );
+  const adds = await writeDataFiles(session, `SELECT ${names} FROM rewrite_rows`, { folder, columns }, true, tools);
   for (const table of ['rewrite_rows', 'rewrite_gone']) await session.run(`DROP TABLE ${table}`);
-  return [
-    ...touched.map(({ add }): Action => ({ remove: removeOf(add, now, dataChange) })),
-    ...adds.map((add): Action => ({ add })),
-  ];
+  return [...old.map((add): Action => ({ remove: removeOf(add, now, true) })), ...adds.map((add): Action => ({ add }))];
 }

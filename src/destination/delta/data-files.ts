@@ -8,10 +8,12 @@ import type { FileCache } from '../lake/file-cache.js';
 import type { LakeColumn } from '../lake/ledger.js';
 import type { ObjectStore } from '../lake/object-store.js';
 import type { AddAction } from './action.js';
+import { dataFileKey } from './data-file.js';
+import type { ReadableFile } from './pull-rows.js';
 import { deltaField } from './schema.js';
 import { writtenFile } from './stats.js';
 
-/** Writes rows of the working file as data files of a table. */
+/** Rows of the working file as data files of a table, and back. */
 
 export interface DataFileTools {
   readonly store: ObjectStore;
@@ -65,4 +67,14 @@ export async function writeDataFiles(
   } finally {
     await rm(local, { recursive: true, force: true });
   }
+}
+
+/** Live files as DuckDB reads them, each by its place in the list; what is missing in the cache is fetched. */
+export async function readableFiles(
+  cache: FileCache,
+  folder: string,
+  adds: readonly AddAction[],
+): Promise<ReadableFile[]> {
+  const paths = await cache.files(adds.map((add) => dataFileKey(folder, add)));
+  return paths.map((path, index) => ({ index, path }));
 }

@@ -17,8 +17,8 @@ import { sameColumns } from '../lake/window.js';
 import type { Action, AddAction, MetadataAction } from './action.js';
 import { deleteByRewriting, deleteByVectors, removeOf, type TouchedFile } from './change-actions.js';
 import { commitActions, type PreparedCommit, refittedActions } from './commit.js';
-import { dataFileKey, VectorReader } from './data-file.js';
-import { type DataFileTools, writeDataFiles } from './data-files.js';
+import { VectorReader } from './data-file.js';
+import { type DataFileTools, readableFiles, writeDataFiles } from './data-files.js';
 import type { DeletionVector } from './deletion-vector/deletion-vector.js';
 import { inlineDescriptor } from './deletion-vector/descriptor.js';
 import { type FilePruning, prunedFiles } from './file-pruning.js';
@@ -116,8 +116,8 @@ export class DeltaFormat implements TableFormat {
       if (vector.cardinality > 0) vectors.set(index, vector);
     }
     if (vectors.size > 0) await deletedRowsTable(session, gone, vectors);
-    const paths = await this.#tools.cache.files(adds.map((add) => dataFileKey(folder, add)));
-    return { files: paths.map((path, index) => ({ index, path })), deleted: vectors.size === 0 ? null : gone };
+    const files = await readableFiles(this.#tools.cache, folder, adds);
+    return { files, deleted: vectors.size === 0 ? null : gone };
   }
 
   async prepare(session: DuckDbSession, change: TableChange): Promise<PendingCommit> {
@@ -209,7 +209,7 @@ export class DeltaFormat implements TableFormat {
   ): Promise<Action[]> {
     if (touched.length === 0) return [];
     if (this.#settings.deletes === 'dv') return deleteByVectors(folder, touched, this.#vectors, this.#tools);
-    return deleteByRewriting(session, { folder, columns, touched, dataChange: true }, this.#vectors, this.#tools);
+    return deleteByRewriting(session, { folder, columns, touched }, this.#vectors, this.#tools);
   }
 
   #checkpointTools(session: DuckDbSession) {

@@ -5,8 +5,8 @@ import type { LakeColumn } from '../lake/ledger.js';
 import type { Action, AddAction, DeletionVectorDescriptor } from './action.js';
 import type { TouchedFile } from './change-actions.js';
 import { type Decide, describe } from './commit.js';
-import { dataFileKey, type VectorReader } from './data-file.js';
-import type { DataFileTools } from './data-files.js';
+import type { VectorReader } from './data-file.js';
+import { type DataFileTools, readableFiles } from './data-files.js';
 import { DeletionVector } from './deletion-vector/deletion-vector.js';
 import { readInlineVector } from './deletion-vector/descriptor.js';
 import { prunedFiles } from './file-pruning.js';
@@ -83,14 +83,13 @@ async function relocated(commit: RowsCommit, now: DeltaSnapshot, tools: RebaseTo
   ];
   // Rows by place in the old files, which stay where they are until their retention ends.
   const rows = new Map<number, DeletionVector>();
-  for (const [index, taken] of commit.taken.entries())
-    rows.set(index, await takenRows(commit, taken, actions, vectors));
+  for (const [index, file] of commit.taken.entries()) {
+    rows.set(index, await takenRows(commit, file, actions, vectors));
+  }
   await deletedRowsTable(session, places, rows);
-  const old = await readable(
-    folder,
-    commit.taken.map(({ add }) => add),
-    tools,
-  );
+  const { cache } = tools.files;
+  const taken = commit.taken.map(({ add }) => add);
+  const old = await readableFiles(cache, folder, taken);
   await pullRows(session, { columns, into: wanted, choose: { kind: 'all' } }, old, null);
   const keys = `SELECT ${columnList(identity, 'w')} FROM ${wanted} w SEMI JOIN ${places} p ON p.__file = w.__file AND p.__row = w.__row`;
   const choose = { kind: 'keys', keys, key: identity, where: null, whole: 'none', always: [] } as const;
@@ -98,7 +97,7 @@ async function relocated(commit: RowsCommit, now: DeltaSnapshot, tools: RebaseTo
   const gone = new Map<number, DeletionVector>();
   for (const [index, add] of adds.entries()) gone.set(index, await vectors.read(folder, add));
   await deletedRowsTable(session, dead, gone);
-  await pullRows(session, { columns, into: found, choose }, await readable(folder, adds, tools), dead);
+  await pullRows(session, { columns, into: found, choose }, await readableFiles(cache, folder, adds), dead);
   const touched: TouchedFile[] = [];
   for (const [index, vector] of await vectorsOf(session, found)) {
     const add = adds[index];
@@ -119,23 +118,14 @@ async function takenRows(
 ): Promise<DeletionVector> {
   if (rows !== null) return readInlineVector(rows, add.path);
   const before = await vectors.read(commit.folder, add);
-  const after = actions.find((action) => 'add' in action && action.add.path === add.path);
-  const total = after !== undefined && 'add' in after ? null : (rowCount(add.stats) ?? 0);
-  const gone = after !== undefined && 'add' in after ? await vectors.read(commit.folder, after.add) : null;
+  const after = actions.flatMap((action) => ('add' in action && action.add.path === add.path ? [action.add] : []))[0];
   const positions: number[] = [];
-  if (gone === null) {
-    for (let row = 0; row < (total ?? 0); row += 1) if (!before.has(row)) positions.push(row);
+  if (after === undefined) {
+    // The file went as a whole.
+    for (let row = 0; row < (rowCount(add.stats) ?? 0); row += 1) if (!before.has(row)) positions.push(row);
   } else {
+    const gone = await vectors.read(commit.folder, after);
     for (const chunk of gone.positions()) for (const row of chunk) if (!before.has(row)) positions.push(row);
   }
   return DeletionVector.of(Uint32Array.from(positions));
-}
-
-async function readable(
-  folder: string,
-  adds: readonly AddAction[],
-  { files }: RebaseTools,
-): Promise<{ index: number; path: string }[]> {
-  const paths = await files.cache.files(adds.map((add) => dataFileKey(folder, add)));
-  return paths.map((path, index) => ({ index, path }));
 }

@@ -2,13 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { SluiceError } from '../../../error/sluice-error.js';
 import { failpoint } from '../../../thread/failpoint.js';
 import type { DuckDbSession } from '../../duckdb/session.js';
-import { columnList, identifier } from '../../duckdb/sql-text.js';
+import { columnList } from '../../duckdb/sql-text.js';
 import type { LakeColumn } from '../../lake/ledger.js';
 import type { Action, AddAction } from '../action.js';
 import { removeOf } from '../change-actions.js';
 import { type CommitResult, commitActions, maintenanceOver, type PreparedCommit } from '../commit.js';
 import { dataFileKey, type VectorReader } from '../data-file.js';
-import { type DataFileTools, writeDataFiles } from '../data-files.js';
+import { type DataFileTools, readableFiles, writeDataFiles } from '../data-files.js';
 import type { DeletionVector } from '../deletion-vector/deletion-vector.js';
 import { deletedRowsTable } from '../positions.js';
 import { liveRows } from '../pull-rows.js';
@@ -83,15 +83,11 @@ async function writeLiveRows(
     const rows = rowCount(add.stats);
     expected = expected === null || rows === null ? null : expected + rows - vector.cardinality;
   }
-  const paths = await tools.cache.files(files.map((add) => dataFileKey(folder, add)));
+  const readable = await readableFiles(tools.cache, folder, files);
   if (gone.size > 0) await deletedRowsTable(session, GONE, gone);
   try {
-    const readable = paths.map((path, index) => ({ index, path }));
     const rows = await liveRows(session, columns, readable, gone.size > 0 ? GONE : null);
-    // A foreign OPTIMIZE may have written a column in a type of its own.
-    const cells = columns.map(({ name, type }) => `${identifier(name)}::${type} AS ${identifier(name)}`).join(', ');
-    const sorted = order.length === 0 ? '' : ` ORDER BY ${columnList(order)}`;
-    const query = `SELECT ${cells} FROM (${rows})${sorted}`;
+    const query = order.length === 0 ? rows : `SELECT * FROM (${rows}) ORDER BY ${columnList(order)}`;
     const adds = await writeDataFiles(session, query, { folder, columns }, false, tools);
     const written = adds.reduce((sum, add) => sum + (rowCount(add.stats) ?? 0), 0);
     if (expected === null || written === expected) return adds;
