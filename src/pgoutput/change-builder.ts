@@ -13,7 +13,7 @@ import { ShortBuilder, WordBuilder } from '../batch/column-builder.js';
 import type { LogicalType } from '../batch/logical-type.js';
 import { SluiceError } from '../error/sluice-error.js';
 import type { ColumnCodec } from '../source/codec/column-codec.js';
-import { columnCodec, rejectionReason } from '../source/codec/column-codec-table.js';
+import { columnCodec, keyHint, rejectionReason } from '../source/codec/column-codec-table.js';
 import { inColumn } from '../source/copy-decoder.js';
 import { describeByte, MARK } from './message.js';
 import type { RelationTarget } from './relation-cache.js';
@@ -204,13 +204,13 @@ export class ChangeBuilder {
   }
 
   private rejected(op: ChangeOp, row: RowImage, column: number, start: number, length: number): void {
-    const { logical } = this.table.columns[column]!;
+    const { name, logical } = this.table.columns[column]!;
     const reason = rejectionReason(logical);
     if (this.isKey[column]) {
       throw new SluiceError({
         code: 'KEY_NOT_REPRESENTABLE',
         message: `a key value ${reason}`,
-        hint: `give the column another type under "types:" of the table, such as varchar`,
+        hint: keyHint(name, logical),
       });
     }
     // It was recorded when it came in with an insert, an update or a snapshot.

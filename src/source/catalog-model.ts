@@ -31,6 +31,8 @@ export interface ObservedColumn {
   /** pg_attribute.attstorage: p plain, e external, m main, x extended. Only p can never be out of line. */
   readonly storage: 'p' | 'e' | 'm' | 'x';
   readonly hasDefault: boolean;
+  /** COMMENT ON COLUMN; null where there is none. */
+  readonly comment: string | null;
 }
 
 export interface ObservedTable {
@@ -64,6 +66,8 @@ export interface ObservedTable {
   /** Columns the role may read; null when the whole table may be read. */
   readonly readableColumns: readonly string[] | null;
   readonly rowSecurity: boolean;
+  /** COMMENT ON TABLE; null where there is none. */
+  readonly comment: string | null;
 }
 
 export interface ObservedPublication {
@@ -137,6 +141,8 @@ export interface ObservedServer {
   readonly inRecovery: boolean;
   /** pg_current_wal_lsn(), or the replay position on a standby. */
   readonly currentWalLsn: string;
+  /** The average since its statistics were reset, as a first guess of the rate; null before 14, and while that is too recent to tell. */
+  readonly walBytesPerSecond?: number | null;
   readonly tls: boolean;
 }
 

@@ -37,6 +37,8 @@ const SCHEMA = `
   create table "Odd ""name"."a.b" ("c""d" int primary key);
   create view seen as select id from users;
   create table guarded (id int primary key); alter table guarded enable row level security;
+  comment on table users is 'it''s a "table"'; comment on column users.nick is E'two\nlines 💥';
+  comment on index users_pkey is 'no column of a table';
   analyze;
   create table never (id int primary key);
   create publication everything for all tables;
@@ -115,6 +117,11 @@ describe.each(([13, 17] as const).filter(hasPostgres))('the catalog of Postgres 
     expect(Math.floor(catalog.server.versionNum / 10_000)).toBe(major);
   });
 
+  test('comments of tables are their own', () => {
+    const said = catalog.tables.filter((found) => found.comment !== null);
+    expect(said.map((found) => [found.name, found.comment])).toEqual([['users', 'it\'s a "table"']]);
+  });
+
   test('lists user tables and views only, in order', () => {
     expect(catalog.tables.map((found) => `${found.kind} ${qualifiedName(found)}`)).toEqual([
       'r Odd "name.a.b',
@@ -161,7 +168,8 @@ describe.each(([13, 17] as const).filter(hasPostgres))('the catalog of Postgres 
     { column: 'id', is: { notNull: true, identity: 'd', generated: '', storage: 'p', hasDefault: false } },
     { column: 'nick', is: { notNull: false, identity: '', hasDefault: true, storage: 'x' } },
     { column: 'total', is: { generated: 's', hasDefault: false } },
-    { column: 'amount', is: { storage: 'm' } },
+    { column: 'amount', is: { storage: 'm', comment: null } },
+    { column: 'nick', is: { comment: 'two\nlines 💥' } },
   ])('column $column', ({ column: name, is }) => expect(column(name)).toMatchObject(is));
 
   test.each<{ column: string; type: object }>([

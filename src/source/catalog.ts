@@ -55,6 +55,7 @@ interface TableRow {
   readonly schemaUsage: boolean;
   readonly ownedByCurrentUser: boolean;
   readonly rowSecurity: boolean;
+  readonly comment: string | null;
 }
 
 interface ColumnRow extends Omit<ObservedColumn, 'type'> {
@@ -118,6 +119,7 @@ async function readTables(
           ? null
           : ownColumns.filter((column) => column.canSelect).map((column) => column.name),
         rowSecurity: row.rowSecurity,
+        comment: row.comment,
       };
     });
 }
@@ -182,10 +184,17 @@ function tableSql(versionNum: number): string {
       coalesce(pg_catalog.has_table_privilege(c.oid, 'select'), false) as "canSelect",
       coalesce(pg_catalog.has_schema_privilege(n.oid, 'usage'), false) as "schemaUsage",
       pg_catalog.pg_has_role(c.relowner, 'usage') as "ownedByCurrentUser",
-      c.relrowsecurity and pg_catalog.row_security_active(c.oid) as "rowSecurity"
+      c.relrowsecurity and pg_catalog.row_security_active(c.oid) as "rowSecurity", d.description as "comment"
     from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+      ${descriptionOf('c.oid', '0')}
     where c.relkind in ('r', 'p', 'f', 'v', 'm') and ${USER_SCHEMA}
     order by n.nspname, c.relname`;
+}
+
+/** Joined as a whole: col_description() would be called for each column. */
+function descriptionOf(relation: string, column: string): string {
+  return `left join pg_catalog.pg_description as d
+        on d.objoid = ${relation} and d.objsubid = ${column} and d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass`;
 }
 
 function columnSql(): string {
@@ -194,10 +203,12 @@ function columnSql(): string {
       pg_catalog.format_type(a.atttypid, a.atttypmod) as "formattedType", a.attnotnull as "notNull",
       a.attgenerated::text as "generated", a.attidentity::text as "identity", a.attstorage as "storage",
       a.atthasdef and a.attgenerated = '' as "hasDefault",
-      coalesce(pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'select'), false) as "canSelect"
+      coalesce(pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'select'), false) as "canSelect",
+      d.description as "comment"
     from pg_catalog.pg_attribute as a
       join pg_catalog.pg_class as c on c.oid = a.attrelid
       join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+      ${descriptionOf('a.attrelid', 'a.attnum')}
     where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p', 'f', 'v', 'm') and ${USER_SCHEMA}
       and ($1::text is null or n.nspname = $1::text)
     order by a.attrelid, a.attnum`;

@@ -3,7 +3,7 @@ import { setTimeout as timer } from 'node:timers/promises';
 import type { ConnectionOptions } from 'node:tls';
 import pg from 'pg';
 import type { ConnectionConfig } from '../config/config.js';
-import { SluiceError } from '../error/sluice-error.js';
+import { asSluiceError, SluiceError } from '../error/sluice-error.js';
 import { cancelRequestFor } from './cancel-request.js';
 import { type SourcePlace, sourceError, sqlState, timedOut } from './errors.js';
 import { applicationName, sessionSql } from './session.js';
@@ -15,11 +15,17 @@ import {
   type StreamTarget,
 } from './stream-socket.js';
 import { readTlsFiles, systemCertificates, tlsOptions } from './tls.js';
+import { type TunnelWay, wayThrough } from './tunnel/shared-tunnels.js';
+import { hopName, type TunnelTarget } from './tunnel/target.js';
+import type { TunnelTiming } from './tunnel/tunnel.js';
 
 /**
  * Where to connect, with the secret resolved. Plain data: it crosses to worker threads. Never log it.
  */
-export type ConnectTarget = Omit<ConnectionConfig, 'password'> & { readonly password: string | null };
+export type ConnectTarget = Omit<ConnectionConfig, 'password' | 'tunnel'> & {
+  readonly password: string | null;
+  readonly tunnel: TunnelTarget | null;
+};
 
 export interface ConnectOptions {
   /** For pg_stat_activity: `snapshot shop:public.users`. */
@@ -32,6 +38,8 @@ export interface ConnectOptions {
   readonly replication?: boolean;
   /** Brings a connected stream to speak over, instead of a socket to host and port. Called again for each cancel request. */
   readonly openStream?: (signal: AbortSignal) => Duplex | Promise<Duplex>;
+  /** Over the usual one of a tunnel. */
+  readonly tunnelTiming?: Partial<TunnelTiming>;
   /** Default: Node's timer. */
   readonly sleep?: (ms: number, signal: AbortSignal) => Promise<unknown>;
 }
@@ -73,7 +81,7 @@ const END_PATIENCE_MS = 2_000;
 
 /**
  * Opens a session with the settings of session.ts.
- * @throws SluiceError with a SOURCE_ code, CANCELLED when the signal aborts
+ * @throws SluiceError with a SOURCE_ or TUNNEL_ code, CANCELLED when the signal aborts
  */
 export async function connectSource(target: ConnectTarget, options: ConnectOptions): Promise<SourceConnection> {
   const place: SourcePlace = {
@@ -82,15 +90,12 @@ export async function connectSource(target: ConnectTarget, options: ConnectOptio
     port: target.port,
     database: target.database,
     user: target.user,
+    behind: target.tunnel === null ? undefined : lastHop(target.tunnel),
   };
-  if (target.tunnel !== null && options.openStream === undefined) {
-    throw new SluiceError({
-      code: 'NOT_SUPPORTED_YET',
-      message: `connections.${target.name}.tunnel: SSH tunnels are not supported yet`,
-      hint: 'open one with `ssh -L` and connect to its local end',
-    });
-  }
   const sleep = options.sleep ?? ((ms, signal) => timer(ms, undefined, { signal, ref: false }));
+  const way = wayTo(target, options.tunnelTiming);
+  // The database's own time begins where the tunnel stands, which has its own.
+  if (options.openStream === undefined) await tunnelReady(way, options.signal);
   const deadline = new AbortController();
   const connecting = AbortSignal.any([options.signal, deadline.signal]);
   const done = new AbortController();
@@ -104,7 +109,7 @@ export async function connectSource(target: ConnectTarget, options: ConnectOptio
       host: target.host,
       port: target.port,
       tls,
-      openStream: options.openStream ?? null,
+      openStream: options.openStream ?? way?.openStream ?? null,
     };
     const stream = await openStreamSocket(streamTarget, connecting);
     return await Session.open(target, place, options, streamTarget, stream, sleep, connecting);
@@ -115,6 +120,25 @@ export async function connectSource(target: ConnectTarget, options: ConnectOptio
   } finally {
     done.abort();
   }
+}
+
+function wayTo(target: ConnectTarget, timing?: Partial<TunnelTiming>): TunnelWay | null {
+  if (target.tunnel === null) return null;
+  const beyond = { host: target.host, port: target.port, connection: target.name };
+  return wayThrough(target.tunnel, beyond, target.connectTimeoutMs, timing);
+}
+
+async function tunnelReady(way: TunnelWay | null, signal: AbortSignal): Promise<void> {
+  try {
+    await way?.ready(signal);
+  } catch (cause) {
+    throw signal.aborted ? cancelled(signal) : asSluiceError(cause);
+  }
+}
+
+function lastHop({ hops }: TunnelTarget): string | undefined {
+  const hop = hops.at(-1);
+  return hop === undefined ? undefined : hopName(hop);
 }
 
 async function tlsOf(target: ConnectTarget): Promise<ConnectionOptions | null> {
@@ -136,7 +160,8 @@ function cancelled(signal: AbortSignal, cause?: unknown): SluiceError {
 export async function requestCancel(target: ConnectTarget, request: Uint8Array): Promise<void> {
   try {
     const tls = await tlsOf(target);
-    const stream = { host: target.host, port: target.port, tls, openStream: null };
+    const openStream = wayTo(target)?.openStream ?? null;
+    const stream = { host: target.host, port: target.port, tls, openStream };
     await sendCancel(stream, request, AbortSignal.timeout(CANCEL_PATIENCE_MS));
   } catch {
     // Whoever asks hangs up on the session as well.

@@ -25,6 +25,11 @@ export function dialectOf(destination: DestinationConfig): Dialect {
   }
 }
 
+/** What a column's type is where a Delta table is partitioned by it: an empty text is NULL there (PROTOCOL.md). */
+export function asPartition(type: LogicalType): LogicalType {
+  return type.kind === 'varchar' ? { kind: 'varchar', empty: 'rejected' } : type;
+}
+
 /** The dialect as a reader of a message knows it. */
 export function dialectName(dialect: Dialect): string {
   return dialect === 'duckdb' ? 'DuckDB' : 'the lake';

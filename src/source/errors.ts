@@ -10,6 +10,8 @@ export interface SourcePlace {
   readonly port: number;
   readonly database: string;
   readonly user: string;
+  /** The SSH host that the server lies behind, as `user@host:port`. */
+  readonly behind?: string | undefined;
 }
 
 /** The fields of Postgres's ErrorResponse that decide what an error means; anyone who reads the wire can fill them in. */
@@ -64,6 +66,12 @@ function errorCode(error: unknown): string | null {
 }
 
 export function addressOf(place: SourcePlace): string {
+  return place.behind === undefined
+    ? ownAddressOf(place)
+    : `${ownAddressOf(place)} (behind the SSH host ${place.behind})`;
+}
+
+function ownAddressOf(place: SourcePlace): string {
   if (place.host.startsWith('/')) return `${place.host}/.s.PGSQL.${place.port}`;
   return place.host.includes(':') ? `[${place.host}]:${place.port}` : `${place.host}:${place.port}`;
 }
@@ -232,7 +240,7 @@ function readSqlState(
       return {
         code: 'SOURCE_LOGIN_REFUSED',
         message,
-        hint: `let the user in by pg_hba.conf: hostssl ${place.database} ${place.user} <address>/32 scram-sha-256 (then: select pg_reload_conf();), and check that the role exists and may log in`,
+        hint: `let the user in by pg_hba.conf: hostssl ${place.database} ${place.user} <address>/32 scram-sha-256 (then: select pg_reload_conf();), and check that the role exists and may log in; where it has a line, that may want TLS (${login}.tls.mode) or a client certificate (${login}.tls.cert_file and key_file)`,
       };
     case '3D000': // invalid_catalog_name
     case '57P04': // database_dropped

@@ -9,6 +9,14 @@ import { currentLsnSql } from './slot.js';
  */
 const REPLICATION_ROLES = ['rds_replication', 'rds_superuser'];
 
+/** pg_stat_wal came with 14. */
+const WAL_STATISTICS_SINCE = 140_000;
+/** @see Postgres docs, "pg_stat_wal". A minute's average is the least that says anything. */
+const WAL_RATE_SQL = `
+  select case when age > 60 then pg_catalog.round(wal / age)::float8 end as "rate"
+  from (select wal_bytes as wal, extract(epoch from pg_catalog.now() - stats_reset)::numeric as age
+    from pg_catalog.pg_stat_wal) as wal`;
+
 const SERVER_SQL = `
   select pg_catalog.current_setting('server_version_num')::int4 as "versionNum",
     pg_catalog.current_setting('server_version') as "version",
@@ -32,7 +40,7 @@ const SERVER_SQL = `
     case when not pg_catalog.pg_is_in_recovery()
       then pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) end as "timelineHex"`;
 
-interface ServerRow extends Omit<ObservedServer, 'systemIdentifier' | 'timelineId' | 'tls'> {
+interface ServerRow extends Omit<ObservedServer, 'systemIdentifier' | 'timelineId' | 'tls' | 'walBytesPerSecond'> {
   readonly mayReadControlFile: boolean;
   /** The first eight digits of a WAL file's name; null on a standby, where nobody writes any. */
   readonly timelineHex: string | null;
@@ -49,7 +57,13 @@ export async function readServer(connection: SourceConnection, signal: AbortSign
     systemIdentifier: mayReadControlFile ? await readSystemIdentifier(connection, signal) : null,
     timelineId: timelineHex === null ? null : Number.parseInt(timelineHex, 16),
     tls: connection.tls,
+    walBytesPerSecond: server.versionNum < WAL_STATISTICS_SINCE ? null : await readWalRate(connection, signal),
   };
+}
+
+async function readWalRate(connection: SourceConnection, signal: AbortSignal): Promise<number | null> {
+  const [row] = await connection.query<{ rate: number | null }>(WAL_RATE_SQL, [], signal);
+  return row?.rate ?? null;
 }
 
 /** Not in the statement above: Postgres checks the right to a function even where it would not be called. */

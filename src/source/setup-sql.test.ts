@@ -42,6 +42,7 @@ const source: SourceConfig = {
     heartbeat: true,
   },
   snapshot: { parallel: 1, saveEveryMs: 20_000 },
+  parallelTables: 1,
   tables: [
     entry('public', 'users'),
     entry('public', 'odd"; drop table x; --'),
@@ -55,7 +56,7 @@ const config: Config = {
   file: '/etc/sources.yaml',
   hash: '',
   state: { type: 'file', path: '/var/state.json' },
-  daemon: { http: null, autoApply: 'additive' },
+  daemon: { http: null, socket: '/var/control.sock', autoApply: 'additive' },
   connections: {
     shop_db: {
       name: 'shop_db',

@@ -113,14 +113,21 @@ async function openPlainTcp(target: StreamTarget, signal: AbortSignal): Promise<
 
 async function openPlain(target: StreamTarget, signal: AbortSignal): Promise<Duplex> {
   if (target.openStream !== null) return await target.openStream(signal);
-  const socket = target.host.startsWith('/')
-    ? connectSocket({ path: `${target.host}/.s.PGSQL.${target.port}` })
-    : connectSocket(tcpOptions(target));
+  if (!target.host.startsWith('/')) return await connectTcp(target, signal);
+  const socket = connectSocket({ path: `${target.host}/.s.PGSQL.${target.port}` });
   await untilEvent(socket, 'connect', signal);
   return socket;
 }
 
-function tcpOptions(target: StreamTarget): NetConnectOpts & { host: string; port: number } {
+/** @throws the socket's own error; the signal's reason when it aborts */
+export async function connectTcp(target: Pick<StreamTarget, 'host' | 'port'>, signal: AbortSignal): Promise<Socket> {
+  signal.throwIfAborted();
+  const socket = connectSocket(tcpOptions(target));
+  await untilEvent(socket, 'connect', signal);
+  return socket;
+}
+
+function tcpOptions(target: Pick<StreamTarget, 'host' | 'port'>): NetConnectOpts & { host: string; port: number } {
   return {
     host: target.host,
     port: target.port,

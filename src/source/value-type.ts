@@ -257,6 +257,10 @@ function scalarTest(expression: string, oid: number, typmod: number, logical: Lo
     }
     case 'float64':
       return oid === OID.float8 ? null : doubleOverrideTest(expression, oid);
+    case 'varchar':
+      return logical.empty === undefined
+        ? null
+        : `${outputText(expression)} = '' AND ${expression} IS DISTINCT FROM NULL`;
     default:
       return null;
   }

@@ -1,4 +1,4 @@
-import type { LogicalType } from '../../batch/logical-type.js';
+import { EMPTY_PARTITION_VALUE, type LogicalType } from '../../batch/logical-type.js';
 import { assertNever, SluiceError } from '../../error/sluice-error.js';
 import type { ObservedType } from '../catalog-model.js';
 import { OID } from '../type-oid.js';
@@ -60,11 +60,20 @@ export function rejectionReason(logical: LogicalType): string {
       return 'an infinite interval';
     case 'float64':
       return 'not a number that fits a double';
+    case 'varchar':
+      return EMPTY_PARTITION_VALUE;
     case 'list':
       return 'not a one-dimensional array that begins at 1, or with an element that does not fit';
     default:
       return 'does not fit its column';
   }
+}
+
+/** How a key can be kept of which a value was rejected. */
+export function keyHint(name: string, { kind }: LogicalType): string {
+  if (kind === 'varchar')
+    return `leave "${name}" out of partition_by of the table, or its empty values out of the source`;
+  return `give the column another type: types: { ${name}: varchar }`;
 }
 
 function binaryCodec(logical: LogicalType, oid: number, rowLimit: number): ColumnCodec {

@@ -7,18 +7,24 @@ const JSONB_VERSION = 1;
 /** Text as it stands: text types, json, and everything that comes as its output function's text. */
 export class TextCodec extends ColumnCodec {
   readonly builder: HeapBuilder;
+  private readonly shortest: 0 | 1;
 
   constructor(type: LogicalType, rowLimit: number) {
     super('text');
     this.builder = new HeapBuilder(type, rowLimit);
+    this.shortest = type.kind === 'varchar' && type.empty === 'rejected' ? 1 : 0;
   }
 
   override putBinary(bytes: Uint8Array, start: number, length: number): boolean {
-    this.builder.append(bytes, start, length);
-    return true;
+    return this.append(bytes, start, length);
   }
 
   override putText(bytes: Uint8Array, start: number, length: number): boolean {
+    return this.append(bytes, start, length);
+  }
+
+  private append(bytes: Uint8Array, start: number, length: number): boolean {
+    if (length < this.shortest) return this.reject();
     this.builder.append(bytes, start, length);
     return true;
   }
