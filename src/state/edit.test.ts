@@ -6,7 +6,6 @@ import {
   moveTable,
   newSource,
   raiseGeneration,
-  setPaused,
   withHalt,
   withIdentity,
   withoutSource,
@@ -47,6 +46,8 @@ test.each<{ name: string; edit: (state: StateDocument) => StateDocument; expecte
         slot: null,
         pending_slot: null,
         halted: null,
+        paused: null,
+        cleanup: null,
         tables: {},
       },
     },
@@ -112,11 +113,6 @@ test.each<{ name: string; edit: (state: StateDocument) => StateDocument; expecte
     expected: { shop: sampleSource() },
   },
   { name: 'moveSource', edit: (state) => moveSource(state, 'shop', 'store'), expected: { store: sampleSource() } },
-  {
-    name: 'setPaused',
-    edit: (state) => setPaused(state, 'shop', 'public.users', true),
-    expected: { shop: sampleSource({ tables: { 'public.users': sampleTable({ paused: true }) } }) },
-  },
   {
     name: 'withSlot',
     edit: (state) => withSlot(state, 'shop', null),

@@ -1,4 +1,4 @@
-import type { Halt, SourceState, StateDocument, TableState } from './state.js';
+import type { Halt, PendingCleanup, SourceState, StateDocument, TableState } from './state.js';
 
 /**
  * Whole intents on the state document. Each returns a new document and leaves the old one alone; none touches `serial`,
@@ -25,6 +25,8 @@ export function newSource(identity: SourceIdentity): SourceState {
     slot: null,
     pending_slot: null,
     halted: null,
+    paused: null,
+    cleanup: null,
     tables: {},
   };
 }
@@ -37,9 +39,12 @@ export function withoutSource(state: StateDocument, name: string): StateDocument
   return { ...state, sources: omit(state.sources, name) };
 }
 
-/** Replaces what the source is connected to; tables, slot and publication stay. Does nothing for an unknown source. */
+/**
+ * Replaces what the source is connected to; tables, slot and publication stay, and a clean-up of them has ended. Does
+ * nothing for an unknown source.
+ */
 export function withIdentity(state: StateDocument, source: string, identity: SourceIdentity): StateDocument {
-  return editSource(state, source, (current) => ({ ...current, ...identity }));
+  return editSource(state, source, (current) => ({ ...current, ...identity, cleanup: null }));
 }
 
 /** @param table `schema.table` of the source */
@@ -98,11 +103,6 @@ export function moveSource(state: StateDocument, from: string, to: string): Stat
   return source === undefined ? state : withSource(withoutSource(state, from), to, source);
 }
 
-/** Stops or restarts the syncs of a table; changes nothing else. */
-export function setPaused(state: StateDocument, source: string, table: string, paused: boolean): StateDocument {
-  return editTable(state, source, table, { paused });
-}
-
 /** Records the slot that is there, or null; none is about to be made any more, and a halt of the one before has ended. */
 export function withSlot(state: StateDocument, source: string, slot: SourceState['slot']): StateDocument {
   return editSource(state, source, (current) => ({ ...current, slot, pending_slot: null, halted: null }));
@@ -111,6 +111,11 @@ export function withSlot(state: StateDocument, source: string, slot: SourceState
 /** Records that the guard dropped the slot. */
 export function withHalt(state: StateDocument, source: string, halted: Halt): StateDocument {
   return editSource(state, source, (current) => ({ ...current, halted }));
+}
+
+/** Records that what is left of a source is to be cleaned up, and what kept it from being so. */
+export function withCleanup(state: StateDocument, source: string, cleanup: PendingCleanup): StateDocument {
+  return editSource(state, source, (current) => ({ ...current, cleanup }));
 }
 
 /** Records that a slot is about to be made; the one before it, if any, is gone. Null: it was not made after all. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { ConnectionConfig, DestinationConfig, LakeSettings, S3AccessConfig } from '../config/config.js';
+import { SAMPLE_ACCESS, SAMPLE_LAKE } from '../../test/config/sample-lake.js';
+import type { ConnectionConfig, DestinationConfig, LakeSettings } from '../config/config.js';
 import { connectionFingerprint, destinationFingerprint } from './fingerprint.js';
 
 const connection: ConnectionConfig = {
@@ -20,18 +21,7 @@ const duckdb: DestinationConfig = {
   publish: null,
   memoryLimitMb: 512,
   threads: null,
-};
-
-const lake: LakeSettings = {
-  format: 'delta',
-  deletes: 'dv',
-  clusterByKey: false,
-  targetFileMb: 128,
-  maintenance: { everyMs: 1, retentionMs: 1, smallFileMb: 1, deletedRatio: 0.2 },
-  workPath: '/work',
-  cacheMb: 1,
-  memoryLimitMb: 64,
-  threads: null,
+  parallelLoads: null,
 };
 
 describe('connectionFingerprint', () => {
@@ -51,28 +41,14 @@ describe('connectionFingerprint', () => {
 describe('destinationFingerprint', () => {
   test.each<{ name: string; other: DestinationConfig; same: boolean }>([
     { name: 'another file', other: { ...duckdb, path: '/data/x.duckdb' }, same: false },
-    { name: 'another kind', other: { ...lake, type: 'local', name: 'w', path: '/data/w.duckdb' }, same: false },
+    { name: 'another kind', other: { ...SAMPLE_LAKE, type: 'local', name: 'w', path: '/data/w.duckdb' }, same: false },
     { name: 'memory limit', other: { ...duckdb, memoryLimitMb: 1 }, same: true },
     { name: 'a copy for readers', other: { ...duckdb, publish: { path: '/r', everyMs: 1 } }, same: true },
   ])('$name', (c) => expect(destinationFingerprint(c.other) === destinationFingerprint(duckdb)).toBe(c.same));
 
   test('buckets and prefixes are told apart', () => {
-    const access: S3AccessConfig = {
-      region: null,
-      endpoint: null,
-      forcePathStyle: false,
-      keys: null,
-      profile: null,
-      assumeRole: null,
-      caFile: null,
-      encryption: null,
-      connectTimeoutMs: 1,
-      requestTimeoutMs: 1,
-      maxAttempts: 1,
-      concurrency: 1,
-      partSizeMb: 5,
-    };
-    const bucket = { ...lake, type: 's3', name: 'l', bucket: 'b', prefix: 'p', access } as const;
+    const access = SAMPLE_ACCESS;
+    const bucket = { ...SAMPLE_LAKE, type: 's3', name: 'l', bucket: 'b', prefix: 'p', access } as const;
     expect(destinationFingerprint({ ...bucket, access: { ...access, maxAttempts: 9 } })).toBe(
       destinationFingerprint(bucket),
     );
@@ -82,10 +58,10 @@ describe('destinationFingerprint', () => {
   test.each<{ name: string; fields: Partial<LakeSettings>; same: boolean }>([
     { name: 'another format', fields: { format: 'parquet', deletes: null }, same: false },
     { name: 'copy on write', fields: { deletes: 'cow' }, same: true },
-    { name: 'maintenance', fields: { maintenance: { ...lake.maintenance, retentionMs: 2 } }, same: true },
+    { name: 'maintenance', fields: { maintenance: { ...SAMPLE_LAKE.maintenance, retentionMs: 2 } }, same: true },
     { name: 'another folder to work in', fields: { workPath: '/elsewhere' }, same: true },
   ])('a lake with $name', ({ fields, same }) => {
-    const folder = { ...lake, type: 'local', name: 'w', path: '/data/lake' } as const;
+    const folder = { ...SAMPLE_LAKE, type: 'local', name: 'w', path: '/data/lake' } as const;
     expect(destinationFingerprint({ ...folder, ...fields }) === destinationFingerprint(folder)).toBe(same);
   });
 });

@@ -8,14 +8,16 @@ import { recordHalt, writeBesideGuard } from './halt.js';
 import type { LockDeps } from './lock.js';
 import { sampleSource, sampleState } from './sample-state.js';
 import type { Halt, StateDocument } from './state.js';
-import { openStateFile, type StateFile, stateText } from './state-file.js';
+import { openStateFile } from './state-file.js';
+import type { StateStore } from './state-store.js';
+import { stateText } from './stored-state.js';
 
 const HALT: Halt = { code: 'WAL_LAG_CRITICAL', message: 'too much', at: '2026-03-02T12:00:00.000Z' };
 const SLOT = { name: 'sluice_shop', created_lsn: '0/1000' };
 
 let folder: string;
 let tokens = 0;
-let file: StateFile;
+let file: StateStore;
 let first: StateDocument;
 const clock: Clock = { now: () => new Date(0), monotonicMs: () => 0, sleep: () => Promise.resolve() };
 const deps: LockDeps = {
@@ -37,7 +39,7 @@ afterEach(() => rm(folder, { recursive: true }));
 test('a document from before there were halts is read as one without', async () => {
   const text = stateText(first).replaceAll(/ +"halted": null,\n/g, '');
   expect(text).not.toContain('halted');
-  await writeFile(file.path, text);
+  await writeFile(file.place, text);
   expect(await file.read()).toEqual(first);
 });
 
@@ -58,7 +60,7 @@ test('a slot that an apply has replaced meanwhile is not halted', async () => {
 
 test('another writer between reading and writing is no obstacle', async () => {
   let meddled = false;
-  const contested: StateFile = {
+  const contested: StateStore = {
     ...file,
     write: async (next, expected) => {
       if (!meddled) await file.write(withPublication(first, 'crm', 'p', ['a.b']), first);
@@ -92,9 +94,9 @@ test('an apply that makes the slot anew ends the halt that came in between', asy
 
 test('any other change in between is a conflict and is left alone', async () => {
   await file.write(withHalt(withPublication(first, 'crm', 'theirs', []), 'shop', HALT), first);
-  const text = await readFile(file.path, 'utf8');
+  const text = await readFile(file.place, 'utf8');
   await expect(writeBesideGuard(file, withPublication(first, 'crm', 'ours', []), first)).rejects.toMatchObject({
     code: 'STATE_CONFLICT',
   });
-  expect(await readFile(file.path, 'utf8')).toBe(text);
+  expect(await readFile(file.place, 'utf8')).toBe(text);
 });

@@ -1,7 +1,8 @@
 import { SluiceError } from '../error/sluice-error.js';
 import { withHalt } from './edit.js';
 import type { Halt, SourceState, StateDocument } from './state.js';
-import { type StateFile, stateText } from './state-file.js';
+import type { StateStore } from './state-store.js';
+import { stateText } from './stored-state.js';
 
 /**
  * The guard writes while others hold the state lock: a hung sync must not keep it from recording what it did. So it
@@ -20,7 +21,7 @@ type Version = Pick<StateDocument, 'lineage' | 'serial'>;
  * @throws SluiceError STATE_CONFLICT, STATE_LOCKED, STATE_UNREADABLE
  */
 export async function recordHalt(
-  file: StateFile,
+  file: StateStore,
   source: string,
   slot: NonNullable<SourceState['slot']>,
   halt: Halt,
@@ -40,12 +41,12 @@ export async function recordHalt(
 }
 
 /**
- * Writes as {@link StateFile.write} does, also where the guard has recorded halts since `expected` was read: they stay,
+ * Writes as {@link StateStore.write} does, also where the guard has recorded halts since `expected` was read: they stay,
  * save that of a slot which `next` replaces.
  * @throws SluiceError STATE_CONFLICT when anything else changed
  */
 export async function writeBesideGuard(
-  file: StateFile,
+  file: StateStore,
   next: StateDocument,
   expected: StateDocument | null,
 ): Promise<StateDocument> {

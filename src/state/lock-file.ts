@@ -121,7 +121,8 @@ async function createPlainly(path: string, me: LockHolder): Promise<boolean> {
   }
 }
 
-function parseHolder(text: string): LockHolder | null {
+/** @returns null where the text is no lock of ours */
+export function parseHolder(text: string): LockHolder | null {
   let raw: unknown;
   try {
     raw = JSON.parse(text);

@@ -23,6 +23,8 @@ export interface LockDeps {
 
 export interface HeldLock {
   readonly holder: LockHolder;
+  /** Aborts when the lock is ours no more, with a SluiceError STATE_LOCKED that says who has it; never for a file. */
+  readonly lost: AbortSignal;
   /** Gives it back; only if it still is ours. Doing it twice is fine. */
   release(): Promise<void>;
 }
@@ -35,8 +37,10 @@ export interface LockStatus {
 }
 
 export interface StateLock {
-  /** The lock file. */
+  /** The lock file, object or table. */
   readonly path: string;
+  /** How often to look whether it is free, for those who wait longer than acquire does. */
+  readonly pollMs: number;
   /**
    * Takes the lock, at once where it is free or its holder is dead, else waits up to `waitMs`; a holder that can end
    * early learns of it by {@link wanted}.
@@ -69,7 +73,7 @@ export function openStateLock(statePath: string, deps: LockDeps): StateLock {
     try {
       await removeLeftovers(statePath, holderOf(deps), deps.processes);
       await isWanted(wantedPath(path), deps); // removes the note of a waiter that is gone
-      return { holder: me, release };
+      return { holder: me, lost: NEVER_LOST, release };
     } catch (error) {
       await release();
       throw error;
@@ -78,6 +82,7 @@ export function openStateLock(statePath: string, deps: LockDeps): StateLock {
 
   return {
     path,
+    pollMs: POLL_MS,
     status,
 
     wanted: () => isWanted(wantedPath(path), deps),
@@ -142,8 +147,11 @@ export function holderOf(deps: LockDeps): LockHolder {
   };
 }
 
+/** A file lock of a living process is removed by nobody else but `state unlock --force`. */
+const NEVER_LOST = new AbortController().signal;
+
 /** Stands for whoever wrote a lock file that cannot be read. The dot keeps its token apart from any real one. */
-const UNKNOWN_HOLDER: LockHolder = {
+export const UNKNOWN_HOLDER: LockHolder = {
   host: 'unknown',
   pid: 0,
   started: null,
@@ -172,14 +180,23 @@ function statusOf(content: LockContent, deps: LockDeps): LockStatus | null {
   }
 }
 
-function lockedError(path: string, status: LockStatus | null): SluiceError {
+export function lockedError(path: string, status: LockStatus | null): SluiceError {
   const unknown = status === null || status.holder.token === UNKNOWN_HOLDER.token;
   const who = unknown
-    ? `the file ${path}, which cannot be read as a lock`
+    ? `${path}, which cannot be read as a lock`
     : `"${status.holder.command}" (pid ${status.holder.pid} on ${status.holder.host}) for ${Math.round(status.ageMs / 1000)} s`;
   return new SluiceError({
     code: 'STATE_LOCKED',
     message: `the state is locked by ${who}`,
     hint: 'wait for it to end; if it is certain that nothing runs there any more: sluice state unlock --force',
+  });
+}
+
+/** What a holder ends with from whom the lock was taken away. @param why a sentence without its full stop */
+export function lostError(path: string, why: string): SluiceError {
+  return new SluiceError({
+    code: 'STATE_LOCKED',
+    message: `${path} was lost: ${why}`,
+    hint: 'what was done so far is recorded; run it again',
   });
 }

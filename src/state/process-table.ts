@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { bootId } from './boot-id.js';
 
 /** What can be told of other processes on this host, to see whether the holder of a lock still lives. */
 export interface ProcessTable {
@@ -20,9 +21,8 @@ export const systemProcesses: ProcessTable = {
   },
   startedAt(pid) {
     const stat = readOrNull(`/proc/${pid}/stat`);
-    const boot = readOrNull('/proc/sys/kernel/random/boot_id');
     const ticks = stat === null ? null : startTicks(stat);
-    return ticks === null ? null : `${boot?.trim() ?? ''}/${ticks}`;
+    return ticks === null ? null : `${bootId() ?? ''}/${ticks}`;
   },
 };
 

@@ -49,6 +49,16 @@ function sourceState(reader: Reader): SourceState {
       message: halt.text('message'),
       at: halt.text('at'),
     })),
+    paused: reader.laterOrNull('paused', (paused) => ({ at: paused.text('at') })),
+    cleanup: reader.laterOrNull('cleanup', (cleanup) => ({
+      since: cleanup.text('since'),
+      failures: cleanup.list('failures', (failure) => ({
+        address: failure.text('address'),
+        code: failure.text('code'),
+        message: failure.text('message'),
+        hint: failure.textOrNull('hint'),
+      })),
+    })),
     tables: reader.map('tables', tableState),
   };
 }
@@ -61,6 +71,7 @@ function tableState(reader: Reader): TableState {
     deletes: reader.oneOf('deletes', ['soft', 'hard']),
     columns: reader.list('columns', columnState),
     primary_key: reader.texts('primary_key'),
+    replica_identity: reader.laterOneOf('replica_identity', ['default', 'nothing', 'full', 'index']),
     cursor: reader.textOrNull('cursor'),
     lookback_ms: reader.number('lookback_ms'),
     schedule: reader.object('schedule', scheduleState),
@@ -75,6 +86,10 @@ function tableState(reader: Reader): TableState {
     metadata_prefix: reader.text('metadata_prefix'),
     enabled: reader.flag('enabled'),
     paused: reader.flag('paused'),
+    pause: reader.laterOrNull('pause', (pause) => ({
+      at: pause.text('at'),
+      stream_position: pause.textOrNull('stream_position'),
+    })),
     generation: reader.count('generation'),
     generation_reason: reader.text('generation_reason'),
     published_in_generation: reader.countOrNull('published_in_generation'),
@@ -95,9 +110,10 @@ function columnState(reader: Reader): ColumnState {
 }
 
 function scheduleState(reader: Reader): Schedule {
+  const jitter = reader.has('jitterMs') ? { jitterMs: reader.count('jitterMs') } : {};
   return reader.oneOf('kind', ['every', 'cron']) === 'every'
-    ? { kind: 'every', everyMs: reader.number('everyMs') }
-    : { kind: 'cron', cron: reader.text('cron'), timezone: reader.text('timezone') };
+    ? { kind: 'every', everyMs: reader.number('everyMs'), ...jitter }
+    : { kind: 'cron', cron: reader.text('cron'), timezone: reader.text('timezone'), ...jitter };
 }
 
 /** Reads the fields of one JSON object, remembers which were asked for, and collects what is wrong with its path. */
@@ -173,6 +189,11 @@ class Reader {
   /** A field that came later than the format: null where it is missing. */
   laterOrNull<Value>(key: string, read: (reader: Reader) => Value): Value | null {
     return this.#fields.has(key) ? this.objectOrNull(key, read) : null;
+  }
+
+  /** The same for one of several words. */
+  laterOneOf<const Choice extends string>(key: string, choices: readonly [Choice, ...Choice[]]): Choice | null {
+    return (this.#fields.get(key) ?? null) === null ? this.#nothing(key) : this.oneOf(key, choices);
   }
 
   list<Value>(key: string, read: (reader: Reader) => Value): Value[] {

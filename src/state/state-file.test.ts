@@ -7,7 +7,8 @@ import { emptyState, withSource } from './edit.js';
 import type { LockDeps } from './lock.js';
 import { sampleSource, sampleState, sampleTable } from './sample-state.js';
 import type { StateDocument } from './state.js';
-import { openStateFile, stateText } from './state-file.js';
+import { openStateFile } from './state-file.js';
+import { stateText } from './stored-state.js';
 
 let folder: string;
 let tokens = 0;

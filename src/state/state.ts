@@ -42,6 +42,14 @@ export interface SourceState {
    * the guard, cleared when a new slot is recorded or none is needed any more. Null at all other times.
    */
   readonly halted: Halt | null;
+  /** Nothing of it is synced until a person resumes it; its stream stands still meanwhile. */
+  readonly paused: { readonly at: string } | null;
+  /**
+   * The source left the file and its removal was consented to: what this state still names of it is to be cleaned up, by
+   * every apply and by the daemon, until it is gone. Written before the first step, so that a removal that is broken off
+   * is gone on with; ends when the source is in the file again. Null at all other times.
+   */
+  readonly cleanup: PendingCleanup | null;
   /** By `schema.table` of the source. */
   readonly tables: Readonly<Record<string, TableState>>;
 }
@@ -53,6 +61,21 @@ export interface Halt {
   readonly at: string;
 }
 
+export interface PendingCleanup {
+  /** ISO; when the removal began. */
+  readonly since: string;
+  /** What kept single things from being cleaned up when that was last tried. */
+  readonly failures: readonly CleanupFailure[];
+}
+
+export interface CleanupFailure {
+  /** `source:slot`, `source:publication` or `source:schema.table`. */
+  readonly address: string;
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string | null;
+}
+
 export interface ColumnState {
   readonly name: string;
   readonly attnum: number;
@@ -61,6 +84,9 @@ export interface ColumnState {
   /** The destination type, e.g. `DECIMAL(12,2)`. */
   readonly target_type: string;
 }
+
+/** What the WAL says of the old row of an update or delete (`ALTER TABLE ... REPLICA IDENTITY`). */
+export type ReplicaIdentity = 'default' | 'nothing' | 'full' | 'index';
 
 export interface TableState {
   readonly oid: number;
@@ -71,6 +97,11 @@ export interface TableState {
   readonly columns: readonly ColumnState[];
   /** Key by which rows are told apart; [] for append and full_table without one. */
   readonly primary_key: readonly string[];
+  /**
+   * Of a streamed table, to notice that somebody changed it. Null for other methods, for a partitioned table, whose
+   * partitions have one each, and where the state was written before this was kept.
+   */
+  readonly replica_identity: ReplicaIdentity | null;
   readonly cursor: string | null;
   readonly lookback_ms: number;
   readonly schedule: Schedule;
@@ -83,6 +114,11 @@ export interface TableState {
   readonly metadata_prefix: string;
   readonly enabled: boolean;
   readonly paused: boolean;
+  /**
+   * Since when it is paused and where the source's stream stood then, in words that are only compared; a null position is
+   * not known. Where the stream has moved by the time that it is resumed, the table missed changes. Null while not paused.
+   */
+  readonly pause: { readonly at: string; readonly stream_position: string | null } | null;
   /**
    * Rises with each load that is asked for (first load, resync, re-enabling, change of method). The destination records
    * the generation it holds; a lower one there means: load due.
