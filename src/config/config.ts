@@ -20,14 +20,26 @@ export interface TlsConfig {
   readonly keyFile: string | null;
 }
 
-export interface TunnelConfig {
+/** An SSH server on the way to a database, and how to log in there. */
+export interface SshHopConfig {
   readonly host: string;
   readonly port: number;
   readonly user: string;
   readonly password: SecretReference | null;
   readonly privateKey: SecretReference | null;
   readonly passphrase: SecretReference | null;
+  /** The keys of the agent at SSH_AUTH_SOCK. */
+  readonly agent: boolean;
+  /** Fingerprint, `SHA256:...`. */
   readonly hostKey: string | null;
+  /** Absolute. */
+  readonly knownHosts: string | null;
+}
+
+/** The last SSH server, which reaches the database. */
+export interface TunnelConfig extends SshHopConfig {
+  /** The ones before it, the first one first. */
+  readonly through: readonly SshHopConfig[];
   readonly requireTls: boolean;
 }
 
@@ -77,6 +89,25 @@ export interface S3AccessConfig {
   readonly partSizeMb: number;
 }
 
+/** Where the state is kept. `localPath` is absolute: what would lie beside a file lies beside it (see localStatePath). */
+export type StateConfig =
+  /** `path` is absolute. */
+  | { readonly type: 'file'; readonly path: string }
+  | {
+      readonly type: 's3';
+      readonly bucket: string;
+      readonly key: string;
+      readonly access: S3AccessConfig;
+      readonly localPath: string;
+    }
+  | {
+      readonly type: 'postgres';
+      /** Name of an entry under connections. */
+      readonly connection: string;
+      readonly schema: string;
+      readonly localPath: string;
+    };
+
 export type DestinationConfig =
   | {
       readonly type: 'duckdb';
@@ -86,6 +117,8 @@ export type DestinationConfig =
       readonly publish: { readonly path: string; readonly everyMs: number } | null;
       readonly memoryLimitMb: number;
       readonly threads: number | null;
+      /** Tables that are loaded into it at once; null: no limit. */
+      readonly parallelLoads: number | null;
     }
   | (LakeSettings & {
       readonly type: 's3';
@@ -122,11 +155,17 @@ export interface LakeSettings {
   readonly cacheMb: number;
   readonly memoryLimitMb: number;
   readonly threads: number | null;
+  /** Tables that are loaded into it at once; null: no limit. */
+  readonly parallelLoads: number | null;
 }
 
-export type Schedule =
+export type Schedule = (
   | { readonly kind: 'every'; readonly everyMs: number }
-  | { readonly kind: 'cron'; readonly cron: string; readonly timezone: string };
+  | { readonly kind: 'cron'; readonly cron: string; readonly timezone: string }
+) & {
+  /** How far a source's ticks may lie behind those of the schedule; absent: not at all. */
+  readonly jitterMs?: number;
+};
 
 export type Method = 'cdc' | 'incremental' | 'append' | 'full_table';
 export type Output = 'consolidated' | 'history' | 'both';
@@ -207,6 +246,8 @@ export interface SourceConfig {
   readonly targetSchema: string;
   readonly cdc: CdcConfig;
   readonly snapshot: SnapshotConfig;
+  /** Tables of methods other than cdc that are synced at once. */
+  readonly parallelTables: number;
   readonly tables: readonly TableEntry[];
 }
 
@@ -244,9 +285,11 @@ export interface Config {
   readonly file: string;
   /** sha256 (hex) of the normalised config without secret values; the same for two files that mean the same. */
   readonly hash: string;
-  readonly state: { readonly type: 'file'; readonly path: string };
+  readonly state: StateConfig;
   readonly daemon: {
     readonly http: { readonly listen: string } | null;
+    /** Absolute path of the control socket. */
+    readonly socket: string;
     readonly autoApply: 'additive' | 'all' | 'none';
   };
   readonly connections: Readonly<Record<string, ConnectionConfig>>;

@@ -5,7 +5,7 @@ import { formatTableKey } from './table-key.js';
 
 /** Stands for every secret that the config holds itself. */
 const SECRET_MARKER = '<secret>';
-const PATH_KEYS = new Set(['path', 'workPath', 'caFile', 'certFile', 'keyFile']);
+const PATH_KEYS = new Set(['path', 'socket', 'workPath', 'localPath', 'caFile', 'certFile', 'keyFile', 'knownHosts']);
 
 /**
  * A sha256 (hex) that is the same for two files that mean the same: order of keys, spelling of durations and the folder

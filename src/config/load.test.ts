@@ -47,7 +47,7 @@ test('the smallest file has every default', () => {
     file: '/etc/sluice/sources.yaml',
     hash: expect.stringMatching(/^[0-9a-f]{64}$/),
     state: { type: 'file', path: '/etc/sluice/.sluice/state.json' },
-    daemon: { http: null, autoApply: 'additive' },
+    daemon: { http: null, socket: '/etc/sluice/.sluice/control.sock', autoApply: 'additive' },
     connections: {
       shop_db: {
         name: 'shop_db',
@@ -69,6 +69,7 @@ test('the smallest file has every default', () => {
         publish: null,
         memoryLimitMb: 256,
         threads: null,
+        parallelLoads: null,
       },
     },
     sources: {
@@ -90,6 +91,7 @@ test('the smallest file has every default', () => {
           heartbeat: true,
         },
         snapshot: { parallel: 1, saveEveryMs: 20_000 },
+        parallelTables: 1,
         tables: [{ key: 'public.users', pattern: null, schema: 'public', name: 'users', table: DEFAULT_TABLE }],
       },
     },
@@ -350,6 +352,17 @@ test.each([
       'sources.yaml:3:19  connections.shop_db.url  warning: the url holds a password as plain text; leave it out and give "password" beside the url',
       '      shop_db: { url: "postgres://u:***@localhost/d?ssl_mode=require" }',
       '                      ^',
+    ],
+  },
+  {
+    name: 'plain text to another machine',
+    text: withParts({
+      connections: '  shop_db: { host: db, database: d, user: u, tls: { mode: disable, allow_plaintext: true } }',
+    }),
+    expected: [
+      'sources.yaml:3:85  connections.shop_db.tls.allow_plaintext  warning: password and rows go to "db" as plain text, where whoever is on the way can read and change them',
+      '      shop_db: { host: db, database: d, user: u, tls: { mode: disable, allow_plaintext: true } }',
+      '                                                                                        ^',
     ],
   },
   {

@@ -7,7 +7,6 @@ import { readConfig } from './read-config.js';
 import { describeText, Reading } from './reading.js';
 import { checkSchema } from './schema.js';
 import { isAlertSecret, isSecretKey } from './secret-mask.js';
-import { unsupported } from './unsupported.js';
 import { readYaml, type YamlFile } from './yaml-file.js';
 
 /** The surroundings of a config: what `${VAR}`, `~` and relative paths mean. */
@@ -74,7 +73,7 @@ export function parseConfig(text: string, file: string, surroundings: ConfigSurr
   });
   const known = { connections: keysOf(yaml.raw, 'connections'), destinations: keysOf(yaml.raw, 'destinations') };
   const meaning = readConfig(schema.pruned, known, reading);
-  const problems = finish([...before, ...reading.issues, ...unsupported(schema.pruned)]);
+  const problems = finish([...before, ...reading.issues]);
   if (problems.some((problem) => problem.level === 'error')) return { ok: false, problems };
   const config: Config = { file: absolute, hash: hashConfig(meaning, baseDir), ...meaning };
   return { ok: true, config, warnings: problems };

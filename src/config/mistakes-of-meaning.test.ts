@@ -236,19 +236,16 @@ const MISTAKES: readonly {
     ],
   },
   {
-    name: 'a tunnel without a way to log in, unpinned and not supported',
+    name: 'a tunnel without a way to log in, unpinned',
     parts: {
       connections:
         '  shop_db: { host: localhost, database: shop, user: sluice, tunnel: { host: bastion, user: tunnel } }',
     },
     expected: [
-      'sources.yaml:3:61  connections.shop_db.tunnel  the tunnel has no way to log in; give "private_key" or "password"',
+      'sources.yaml:3:61  connections.shop_db.tunnel  no way to log in to the SSH host; give "private_key", "agent: true" or "password"',
       '      shop_db: { host: localhost, database: shop, user: sluice, tunnel: { host: bastion, user: tunnel } }',
       '                                                                ^',
-      'sources.yaml:3:61  connections.shop_db.tunnel  warning: no "host_key": any server that answers at this address is trusted',
-      '      shop_db: { host: localhost, database: shop, user: sluice, tunnel: { host: bastion, user: tunnel } }',
-      '                                                                ^',
-      'sources.yaml:3:61  connections.shop_db.tunnel  not supported yet: SSH tunnels; open one with ssh -L and give its local host and port',
+      'sources.yaml:3:61  connections.shop_db.tunnel  warning: no "host_key" or "known_hosts": the SSH host is refused until one of them says which key it has',
       '      shop_db: { host: localhost, database: shop, user: sluice, tunnel: { host: bastion, user: tunnel } }',
       '                                                                ^',
     ],
@@ -260,10 +257,7 @@ const MISTAKES: readonly {
         '  shop_db: { host: localhost, database: shop, user: sluice, tunnel: { host: b, user: u, password: { env: A }, passphrase: { env: B } } }',
     },
     expected: [
-      'sources.yaml:3:61  connections.shop_db.tunnel  warning: no "host_key": any server that answers at this address is trusted',
-      '      shop_db: { host: localhost, database: shop, user: sluice, tunnel: { host: b, user: u, password: { env: A }, passphrase: { env: B } } }',
-      '                                                                ^',
-      'sources.yaml:3:61  connections.shop_db.tunnel  not supported yet: SSH tunnels; open one with ssh -L and give its local host and port',
+      'sources.yaml:3:61  connections.shop_db.tunnel  warning: no "host_key" or "known_hosts": the SSH host is refused until one of them says which key it has',
       '      shop_db: { host: localhost, database: shop, user: sluice, tunnel: { host: b, user: u, password: { env: A }, passphrase: { env: B } } }',
       '                                                                ^',
       'sources.yaml:3:123  connections.shop_db.tunnel.passphrase  only together with "private_key"',
@@ -281,10 +275,7 @@ const MISTAKES: readonly {
       'sources.yaml:3:74  connections.shop_db.tls.mode  the tunnel requires TLS inside of it; use another mode, or set tunnel.require_tls: false',
       '      shop_db: { host: localhost, database: shop, user: sluice, tls: { mode: disable }, tunnel: { host: b, user: u, password: { env: A } } }',
       '                                                                             ^',
-      'sources.yaml:3:85  connections.shop_db.tunnel  warning: no "host_key": any server that answers at this address is trusted',
-      '      shop_db: { host: localhost, database: shop, user: sluice, tls: { mode: disable }, tunnel: { host: b, user: u, password: { env: A } } }',
-      '                                                                                        ^',
-      'sources.yaml:3:85  connections.shop_db.tunnel  not supported yet: SSH tunnels; open one with ssh -L and give its local host and port',
+      'sources.yaml:3:85  connections.shop_db.tunnel  warning: no "host_key" or "known_hosts": the SSH host is refused until one of them says which key it has',
       '      shop_db: { host: localhost, database: shop, user: sluice, tls: { mode: disable }, tunnel: { host: b, user: u, password: { env: A } } }',
       '                                                                                        ^',
     ],
@@ -293,9 +284,6 @@ const MISTAKES: readonly {
     name: 'a state connection that does not exist',
     parts: { more: 'state: { type: postgres, connection: shop }' },
     expected: [
-      'sources.yaml:12:16  state.type  not supported yet: state in Postgres; use { type: file, path: .sluice/state.json }',
-      '    state: { type: postgres, connection: shop }',
-      '                   ^',
       'sources.yaml:12:38  state.connection  no connection is called "shop"; known: shop_db',
       '    state: { type: postgres, connection: shop }',
       '                                         ^',
@@ -308,9 +296,6 @@ const MISTAKES: readonly {
       'sources.yaml:12:1  state.secret_access_key  required beside access_key_id',
       '    state: { type: s3, bucket: b, access_key_id: { env: A } }',
       '    ^',
-      'sources.yaml:12:16  state.type  not supported yet: state in S3; use { type: file, path: .sluice/state.json }',
-      '    state: { type: s3, bucket: b, access_key_id: { env: A } }',
-      '                   ^',
     ],
   },
   {
@@ -355,10 +340,10 @@ const MISTAKES: readonly {
       ),
     },
     expected: [
-      'sources.yaml:5:46  destinations.warehouse.deletes  unknown key; known: type, path, publish, memory_limit_mb, threads',
+      'sources.yaml:5:46  destinations.warehouse.deletes  unknown key; known: type, path, publish, memory_limit_mb, threads, parallel_loads',
       '      warehouse: { type: duckdb, path: w.duckdb, deletes: cow }',
       '                                                 ^',
-      'sources.yaml:6:36  destinations.lake.publish  unknown key; known: type, format, path, deletes, cluster_by_key, target_file_mb, maintenance, work_path, cache_mb, memory_limit_mb, threads',
+      'sources.yaml:6:36  destinations.lake.publish  unknown key; known: type, format, path, deletes, cluster_by_key, target_file_mb, maintenance, work_path, cache_mb, memory_limit_mb, threads, parallel_loads',
       '      lake: { type: local, path: lake, publish: { path: r } }',
       '                                       ^',
     ],
@@ -544,6 +529,15 @@ const MISTAKES: readonly {
       'sources.yaml:11:41  sources.shop.tables["public.users"].schedule.cron  not a cron expression: "* * *"; expected five fields (minute hour day month weekday), such as "*/10 * * * *"',
       '          public.users: { schedule: { cron: "* * *" } }',
       '                                            ^',
+    ],
+  },
+  {
+    name: 'a jitter as long as the interval',
+    parts: { tables: '      public.users: { schedule: { every: 5m, jitter: 300s } }' },
+    expected: [
+      'sources.yaml:11:54  sources.shop.tables["public.users"].schedule.jitter  expected less than the interval, found "300s"',
+      '          public.users: { schedule: { every: 5m, jitter: 300s } }',
+      '                                                         ^',
     ],
   },
   {
@@ -855,9 +849,6 @@ const MISTAKES: readonly {
     name: 'a listen address without a port',
     parts: { more: 'daemon: { http: { listen: localhost } }' },
     expected: [
-      'sources.yaml:12:11  daemon.http  not supported yet: the HTTP endpoints; leave "http" out and use `sluice status`',
-      '    daemon: { http: { listen: localhost } }',
-      '              ^',
       'sources.yaml:12:27  daemon.http.listen  expected address:port, such as 127.0.0.1:8470 or [::1]:8470, found the text "localhost"',
       '    daemon: { http: { listen: localhost } }',
       '                              ^',
@@ -867,26 +858,9 @@ const MISTAKES: readonly {
     name: 'a listen port out of range',
     parts: { more: 'daemon: { http: { listen: "[::1]:99999" } }' },
     expected: [
-      'sources.yaml:12:11  daemon.http  not supported yet: the HTTP endpoints; leave "http" out and use `sluice status`',
-      '    daemon: { http: { listen: "[::1]:99999" } }',
-      '              ^',
       'sources.yaml:12:27  daemon.http.listen  expected a port from 1 to 65535, found 99999',
       '    daemon: { http: { listen: "[::1]:99999" } }',
       '                              ^',
-    ],
-  },
-  {
-    name: 'what this version does not do yet',
-    parts: {
-      more: lines('state: { type: s3, bucket: b }', 'daemon: { http: { listen: "127.0.0.1:8470" } }'),
-    },
-    expected: [
-      'sources.yaml:12:16  state.type  not supported yet: state in S3; use { type: file, path: .sluice/state.json }',
-      '    state: { type: s3, bucket: b }',
-      '                   ^',
-      'sources.yaml:13:11  daemon.http  not supported yet: the HTTP endpoints; leave "http" out and use `sluice status`',
-      '    daemon: { http: { listen: "127.0.0.1:8470" } }',
-      '              ^',
     ],
   },
   {

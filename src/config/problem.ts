@@ -4,7 +4,7 @@ export type ConfigPath = readonly PathSegment[];
 /** A mistake before it is given its place in the file. */
 export interface Issue {
   readonly level: 'error' | 'warning';
-  readonly code: 'CONFIG_INVALID' | 'NOT_SUPPORTED_YET';
+  readonly code: 'CONFIG_INVALID';
   readonly path: ConfigPath;
   /** Which end of the entry the caret shows; a number is an offset in the text (syntax errors have no path). */
   readonly at: 'key' | 'value' | number;
@@ -15,7 +15,7 @@ export interface Issue {
 /** A mistake with its place, ready to print. */
 export interface Problem {
   readonly level: 'error' | 'warning';
-  readonly code: 'CONFIG_INVALID' | 'NOT_SUPPORTED_YET';
+  readonly code: 'CONFIG_INVALID';
   /** As it was given on the command line. */
   readonly file: string;
   /** From 1. */

@@ -1,12 +1,12 @@
 import { type Address, parseAddress } from './address.js';
 import type { Config, ConnectionConfig, DestinationConfig, SourceConfig } from './config.js';
-import { suggestion } from './nearest.js';
+import { isLoopback, parseListenAddress } from './listen-address.js';
 import type { ConfigPath } from './problem.js';
 import { readAlerts } from './read-alerts.js';
 import { readConnection } from './read-connection.js';
 import { checkSharedFiles, readDestination } from './read-destination.js';
-import { readS3Keys } from './read-s3.js';
 import { type KnownNames, readSource } from './read-source.js';
+import { controlSocketPath, localStatePath, readState } from './read-state.js';
 import { entriesOf, type Reading } from './reading.js';
 import type { Pruned } from './schema.js';
 import type { Moved, SourcesFile } from './schema-types.js';
@@ -22,9 +22,9 @@ type RawFile = Pruned<SourcesFile>;
  */
 export function readConfig(raw: RawFile, known: KnownNames, reading: Reading): Omit<Config, 'file' | 'hash'> {
   const connections = entriesOf(raw.connections).map(([name, entry]) => readConnection(name, entry, reading));
-  const state = readState(raw, known, reading);
+  const state = readState(raw.state, known, reading);
   const destinations = entriesOf(raw.destinations).flatMap(
-    ([name, entry]) => readDestination(name, entry, state.path, reading) ?? [],
+    ([name, entry]) => readDestination(name, entry, localStatePath(state), reading) ?? [],
   );
   checkSharedFiles(destinations, reading);
   const sources = entriesOf(raw.sources).map(([name, entry]) => readSource(name, entry, known, reading));
@@ -32,7 +32,11 @@ export function readConfig(raw: RawFile, known: KnownNames, reading: Reading): O
   checkPartitions(sources, destinations, reading);
   return {
     state,
-    daemon: { http: readHttp(raw, reading), autoApply: raw.daemon?.auto_apply ?? 'additive' },
+    daemon: {
+      http: readHttp(raw, reading),
+      socket: controlSocketPath(raw.daemon?.socket, localStatePath(state), reading),
+      autoApply: raw.daemon?.auto_apply ?? 'additive',
+    },
     connections: byName(connections),
     destinations: byName(destinations),
     sources: byName(sources),
@@ -47,26 +51,18 @@ function byName<T extends { readonly name: string }>(items: readonly T[]): Recor
   return Object.fromEntries(items.map((item) => [item.name, item]));
 }
 
-const DEFAULT_STATE_PATH = '.sluice/state.json';
-
-function readState(raw: RawFile, known: KnownNames, reading: Reading): Config['state'] {
-  const { state } = raw;
-  if (state?.type === 's3') readS3Keys(state, ['state'], reading);
-  if (state?.type === 'postgres' && state.connection !== undefined && !known.connections.includes(state.connection)) {
-    const path = ['state', 'connection'];
-    const hint = suggestion(state.connection, known.connections);
-    reading.problem(path, `no connection is called ${reading.quote(path, state.connection)}${hint}`);
-  }
-  const path = state?.type === 'file' ? (state.path ?? DEFAULT_STATE_PATH) : DEFAULT_STATE_PATH;
-  return { type: 'file', path: reading.absolutePath(path) };
-}
-
 function readHttp(raw: RawFile, reading: Reading): { readonly listen: string } | null {
   const listen = raw.daemon?.http?.listen;
   if (listen === undefined) return null;
-  const port = Number(listen.slice(listen.lastIndexOf(':') + 1));
+  const path = ['daemon', 'http', 'listen'];
+  const { host, port } = parseListenAddress(listen);
   if (port < 1 || port > 65_535) {
-    reading.problem(['daemon', 'http', 'listen'], `expected a port from 1 to 65535, found ${port}`);
+    reading.problem(path, `expected a port from 1 to 65535, found ${port}`);
+  } else if (!isLoopback(host)) {
+    reading.warning(
+      path,
+      'other machines can read the status and the metrics, which ask for no password; use 127.0.0.1, or see to it that a firewall or proxy guards the port',
+    );
   }
   return { listen };
 }

@@ -1,11 +1,11 @@
-import type { ConnectionConfig, SecretReference, TlsConfig, TlsMode, TunnelConfig } from './config.js';
+import type { ConnectionConfig, SecretReference, SshHopConfig, TlsConfig, TlsMode, TunnelConfig } from './config.js';
 import { ignoredParameterMessage, parseConnectionUrl, type UrlParts } from './connection-url.js';
 import { suggestion } from './nearest.js';
 import type { ConfigPath } from './problem.js';
 import { readSecret } from './read-secret.js';
 import type { Reading } from './reading.js';
 import type { Pruned } from './schema.js';
-import type { Connection, Tunnel } from './schema-types.js';
+import type { Connection, Tunnel, TunnelHop } from './schema-types.js';
 
 const TLS_MODES: readonly TlsMode[] = ['verify-full', 'verify-ca', 'require', 'disable'];
 /** libpq would go on without TLS where the server has none, unseen. */
@@ -80,7 +80,7 @@ function checkHost(host: string, path: ConfigPath, reading: Reading): void {
 }
 
 /** This machine, or a unix socket: plain text cannot be overheard on the way. */
-function isLocal(host: string): boolean {
+export function isLocal(host: string): boolean {
   return (
     isSocket(host) ||
     host === 'localhost' ||
@@ -112,11 +112,17 @@ function readTls(
     if (socket && tls.mode !== undefined && mode !== 'disable') {
       reading.problem(modePath, 'a unix socket has no TLS; leave "tls" out');
     }
-    if (mode === 'disable' && tunnel === null && !isLocal(host) && tls.allow_plaintext !== true) {
-      const message = `password and rows would go to ${JSON.stringify(host)} as plain text; use verify-full, or add allow_plaintext: true`;
-      reading.problem(told, message);
+    if (mode === 'disable' && tunnel === null && !isLocal(host)) {
+      const where = `${JSON.stringify(host)} as plain text`;
+      if (tls.allow_plaintext === true) {
+        const message = `password and rows go to ${where}, where whoever is on the way can read and change them`;
+        reading.warning([...path, 'tls', 'allow_plaintext'], message);
+      } else {
+        reading.problem(told, `password and rows would go to ${where}; use verify-full, or add allow_plaintext: true`);
+      }
     }
-    if (mode === 'disable' && tunnel?.requireTls === true) {
+    // A unix socket is on the SSH host itself: there is no way beyond it to listen in on.
+    if (mode === 'disable' && !socket && tunnel?.requireTls === true) {
       reading.problem(told, 'the tunnel requires TLS inside of it; use another mode, or set tunnel.require_tls: false');
     }
     if (mode !== 'disable' && tls.allow_plaintext === true) {
@@ -155,20 +161,37 @@ function needBoth(missing: string, given: string, path: ConfigPath, reading: Rea
 }
 
 function readTunnel(raw: Pruned<Tunnel>, path: ConfigPath, reading: Reading): TunnelConfig {
+  return {
+    ...readHop(raw, path, reading),
+    through: (raw.through ?? []).map((hop, index) => readHop(hop ?? {}, [...path, 'through', index], reading)),
+    requireTls: raw.require_tls ?? true,
+  };
+}
+
+function readHop(raw: Pruned<TunnelHop>, path: ConfigPath, reading: Reading): SshHopConfig {
+  const broken = (...keys: readonly string[]): boolean => keys.some((key) => reading.isBroken([...path, key]));
   if (
     raw.password === undefined &&
     raw.private_key === undefined &&
-    !reading.isBroken([...path, 'password']) &&
-    !reading.isBroken([...path, 'private_key'])
+    raw.agent !== true &&
+    !broken('password', 'private_key', 'agent')
   ) {
-    reading.problem(path, 'the tunnel has no way to log in; give "private_key" or "password"', 'key');
+    reading.problem(path, 'no way to log in to the SSH host; give "private_key", "agent: true" or "password"', 'key');
   }
-  if (raw.passphrase !== undefined && raw.private_key === undefined && !reading.isBroken([...path, 'private_key'])) {
+  if (raw.passphrase !== undefined && raw.private_key === undefined && !broken('private_key')) {
     reading.problem([...path, 'passphrase'], 'only together with "private_key"');
   }
-  if (raw.host_key === undefined && !reading.isBroken([...path, 'host_key'])) {
-    reading.warning(path, 'no "host_key": any server that answers at this address is trusted', 'key');
+  if (raw.host_key !== undefined && raw.known_hosts !== undefined) {
+    reading.problem([...path, 'known_hosts'], 'either this or "host_key" says which key the SSH host has');
   }
+  if (raw.host_key === undefined && raw.known_hosts === undefined && !broken('host_key', 'known_hosts')) {
+    reading.warning(
+      path,
+      'no "host_key" or "known_hosts": the SSH host is refused until one of them says which key it has',
+      'key',
+    );
+  }
+  if (raw.host !== undefined) checkHost(raw.host, [...path, 'host'], reading);
   return {
     host: raw.host ?? '',
     port: raw.port ?? 22,
@@ -176,7 +199,8 @@ function readTunnel(raw: Pruned<Tunnel>, path: ConfigPath, reading: Reading): Tu
     password: readSecret(raw.password, [...path, 'password'], reading),
     privateKey: readSecret(raw.private_key, [...path, 'private_key'], reading),
     passphrase: readSecret(raw.passphrase, [...path, 'passphrase'], reading),
+    agent: raw.agent ?? false,
     hostKey: raw.host_key ?? null,
-    requireTls: raw.require_tls ?? true,
+    knownHosts: raw.known_hosts === undefined ? null : reading.absolutePath(raw.known_hosts),
   };
 }

@@ -29,6 +29,7 @@ export function readDestination(
         publish: readPublish(raw, path, reading),
         memoryLimitMb: raw.memory_limit_mb ?? MEMORY_LIMIT_MB,
         threads: raw.threads ?? null,
+        parallelLoads: raw.parallel_loads ?? null,
       };
     case 's3': {
       const prefix = (raw.prefix ?? '').replace(/^\/+|\/+$/g, '');

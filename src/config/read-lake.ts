@@ -53,6 +53,7 @@ export function readLake(
     cacheMb: raw.cache_mb ?? CACHE_MB,
     memoryLimitMb: raw.memory_limit_mb ?? MEMORY_LIMIT_MB,
     threads: raw.threads ?? null,
+    parallelLoads: raw.parallel_loads ?? null,
   };
 }
 

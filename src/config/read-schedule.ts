@@ -12,7 +12,7 @@ export const DEFAULT_SCHEDULE: Schedule = { kind: 'every', everyMs: 300_000 };
 /** Any moment does: an expression that fires at all fires within the years that croner looks ahead. */
 const SOME_MOMENT = new Date('2024-01-01T00:00:00Z');
 
-/** `{ every }` or `{ cron, timezone }`. */
+/** `{ every }` or `{ cron, timezone }`, and `jitter` with either. */
 export function readSchedule(raw: Pruned<RawSchedule>, path: ConfigPath, reading: Reading): Schedule {
   const { every, cron, timezone } = raw;
   if (every !== undefined && cron !== undefined) {
@@ -24,10 +24,24 @@ export function readSchedule(raw: Pruned<RawSchedule>, path: ConfigPath, reading
   const knownZone = checkTimezone(zone, [...path, 'timezone'], reading);
   if (cron !== undefined) {
     checkCron(cron, knownZone ? zone : 'UTC', [...path, 'cron'], reading);
-    return { kind: 'cron', cron, timezone: zone };
+    return { kind: 'cron', cron, timezone: zone, ...jitterOf(raw, path, reading) };
   }
-  if (every === undefined) return DEFAULT_SCHEDULE;
-  return { kind: 'every', everyMs: reading.duration([...path, 'every'], every, '5m', 1_000) };
+  if (every === undefined) return { ...DEFAULT_SCHEDULE, ...jitterOf(raw, path, reading) };
+  const everyMs = reading.duration([...path, 'every'], every, '5m', 1_000);
+  const jitter = jitterOf(raw, path, reading);
+  if (raw.jitter !== undefined && (jitter.jitterMs ?? 0) >= everyMs) {
+    reading.problem(
+      [...path, 'jitter'],
+      `expected less than the interval, found ${reading.quote([...path, 'jitter'], raw.jitter)}`,
+    );
+  }
+  return { kind: 'every', everyMs, ...jitter };
+}
+
+function jitterOf({ jitter }: Pruned<RawSchedule>, path: ConfigPath, reading: Reading): { jitterMs?: number } {
+  if (jitter === undefined) return {};
+  const jitterMs = reading.duration([...path, 'jitter'], jitter, '30s', 0);
+  return jitterMs === 0 ? {} : { jitterMs };
 }
 
 function checkTimezone(timezone: string, path: ConfigPath, reading: Reading): boolean {

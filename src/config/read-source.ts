@@ -49,6 +49,7 @@ export function readSource(name: string, raw: Pruned<Source>, known: KnownNames,
       parallel: raw.snapshot?.parallel ?? 1,
       saveEveryMs: reading.duration([...path, 'snapshot', 'save_every'], raw.snapshot?.save_every, '20s'),
     },
+    parallelTables: raw.parallel_tables ?? 1,
     tables,
   };
 }

@@ -1,7 +1,7 @@
 // Made from schema/sources.schema.json by `npm run schema-types`. Change the schema, not this file.
 
 /**
- * Where Sluice records what it has applied.
+ * Where Sluice records what it has applied. Positions, cursors and runs are not there but in the destination, with the rows.
  */
 export type State = StateFile | StateS3 | StatePostgres;
 /**
@@ -73,7 +73,7 @@ export type Table = {
    */
   primary_key?: string[];
   /**
-   * Delta tables only: columns by whose values the files are kept apart, each with few values.
+   * Delta tables only: columns by whose values the files are kept apart. Few different values, such as a date or a country; an empty text in one is NULL there and recorded. A change of this loads the table again.
    *
    * @minItems 1
    */
@@ -152,6 +152,10 @@ export interface StateS3 {
    */
   bucket: string;
   /**
+   * Key of the object.
+   */
+  key?: string;
+  /**
    * Region of the bucket. Absent: AWS_REGION, else the region of the machine.
    */
   region?: string;
@@ -166,9 +170,57 @@ export interface StateS3 {
   access_key_id?: Secret;
   secret_access_key?: Secret;
   /**
-   * Key of the object.
+   * Profile of the shared AWS files (~/.aws) to take credentials and region from.
    */
-  key?: string;
+  profile?: string;
+  assume_role?: AssumeRole;
+  /**
+   * Certificates to trust (PEM) with an https endpoint. Absent: those of the system.
+   */
+  ca_file?: string;
+  encryption?: Encryption;
+  timeout?: S3Timeout;
+  /**
+   * Tries of one request, the first one included, where the trouble may pass.
+   */
+  max_attempts?: number;
+}
+/**
+ * A role to take on with the credentials.
+ */
+export interface AssumeRole {
+  /**
+   * The role, e.g. arn:aws:iam::123456789012:role/lake.
+   */
+  role_arn: string;
+  /**
+   * What the role's owner asks for as sts:ExternalId.
+   */
+  external_id?: string;
+  /**
+   * How the session is named in the role owner's logs.
+   */
+  session_name?: string;
+}
+/**
+ * Server-side encryption asked for with every object. Absent: what the bucket does by default.
+ */
+export interface Encryption {
+  /**
+   * With keys of S3 (sse-s3) or of the key management service (sse-kms).
+   */
+  type: 'sse-s3' | 'sse-kms';
+  /**
+   * sse-kms only. Id, ARN or alias/name of the key. Absent: the account's own for S3.
+   */
+  kms_key_id?: string;
+}
+/**
+ * How long a request is waited for.
+ */
+export interface S3Timeout {
+  connect?: Duration;
+  request?: Duration;
 }
 /**
  * A row in Postgres.
@@ -206,15 +258,15 @@ export interface Connection {
    */
   host?: string;
   /**
-   * TCP port.
+   * TCP port of the server; not that of a pooler, such as 6432.
    */
   port?: number;
   /**
-   * Name of the database.
+   * Name of the database; one connection is one database.
    */
   database?: string;
   /**
-   * Role to log in as.
+   * Role to log in as; sluice doctor tells what rights it needs.
    */
   user?: string;
   password?: Secret;
@@ -267,13 +319,57 @@ export interface Tunnel {
   private_key?: Secret;
   passphrase?: Secret;
   /**
+   * Log in with the keys of the agent at SSH_AUTH_SOCK.
+   */
+  agent?: boolean;
+  /**
    * Fingerprint of the SSH host key, as ssh-keygen -lf prints it.
    */
   host_key?: string;
   /**
+   * File in the format of ~/.ssh/known_hosts that holds the SSH host key, instead of host_key.
+   */
+  known_hosts?: string;
+  /**
+   * SSH hosts on the way to this one, the first one first.
+   */
+  through?: TunnelHop[];
+  /**
    * Use TLS to Postgres inside the tunnel, too.
    */
   require_tls?: boolean;
+}
+/**
+ * SSH host on the way to another one.
+ */
+export interface TunnelHop {
+  /**
+   * SSH host.
+   */
+  host: string;
+  /**
+   * SSH port.
+   */
+  port?: number;
+  /**
+   * User on the SSH host.
+   */
+  user: string;
+  password?: Secret;
+  private_key?: Secret;
+  passphrase?: Secret;
+  /**
+   * Log in with the keys of the agent at SSH_AUTH_SOCK.
+   */
+  agent?: boolean;
+  /**
+   * Fingerprint of the SSH host key, as ssh-keygen -lf prints it.
+   */
+  host_key?: string;
+  /**
+   * File in the format of ~/.ssh/known_hosts that holds the SSH host key, instead of host_key.
+   */
+  known_hosts?: string;
 }
 /**
  * Where the tables land, by a name of your choice.
@@ -302,13 +398,17 @@ export interface DuckdbDestination {
    * Threads DuckDB may use. Absent: one a core.
    */
   threads?: number;
+  /**
+   * Tables of all its sources that may be loaded into it at once; the others wait in the order in which they came. Absent: no limit.
+   */
+  parallel_loads?: number;
 }
 /**
  * A consistent copy, swapped in by rename, for readers that keep the file open for long.
  */
 export interface Publish {
   /**
-   * Path of the copy.
+   * Path of the copy; a relative one starts at this file.
    */
   path: string;
   every?: Duration;
@@ -322,7 +422,7 @@ export interface S3Destination {
    */
   type: 's3';
   /**
-   * Table format.
+   * delta: Delta Lake tables with deletion vectors and time travel; parquet: plain Parquet files and a manifest.
    */
   format?: 'delta' | 'parquet';
   /**
@@ -359,6 +459,10 @@ export interface S3Destination {
    */
   threads?: number;
   /**
+   * Tables of all its sources that may be loaded into it at once; the others wait in the order in which they came. Absent: no limit.
+   */
+  parallel_loads?: number;
+  /**
    * Name of the bucket.
    */
   bucket: string;
@@ -392,7 +496,7 @@ export interface S3Destination {
    */
   max_attempts?: number;
   /**
-   * Requests at once.
+   * How many requests to the store may be on their way at once.
    */
   concurrency?: number;
   /**
@@ -416,43 +520,6 @@ export interface Maintenance {
   deleted_ratio?: number;
 }
 /**
- * A role to take on with the credentials.
- */
-export interface AssumeRole {
-  /**
-   * The role, e.g. arn:aws:iam::123456789012:role/lake.
-   */
-  role_arn: string;
-  /**
-   * What the role's owner asks for as sts:ExternalId.
-   */
-  external_id?: string;
-  /**
-   * How the session is named in the role owner's logs.
-   */
-  session_name?: string;
-}
-/**
- * Server-side encryption asked for with every object. Absent: what the bucket does by default.
- */
-export interface Encryption {
-  /**
-   * With keys of S3 (sse-s3) or of the key management service (sse-kms).
-   */
-  type: 'sse-s3' | 'sse-kms';
-  /**
-   * sse-kms only. Id, ARN or alias/name of the key. Absent: the account's own for S3.
-   */
-  kms_key_id?: string;
-}
-/**
- * How long a request is waited for.
- */
-export interface S3Timeout {
-  connect?: Duration;
-  request?: Duration;
-}
-/**
  * Delta or Parquet tables in a folder.
  */
 export interface LocalDestination {
@@ -461,7 +528,7 @@ export interface LocalDestination {
    */
   type: 'local';
   /**
-   * Table format.
+   * delta: Delta Lake tables with deletion vectors and time travel; parquet: plain Parquet files and a manifest.
    */
   format?: 'delta' | 'parquet';
   /**
@@ -497,12 +564,20 @@ export interface LocalDestination {
    * Threads the working DuckDB file may use. Absent: one a core.
    */
   threads?: number;
+  /**
+   * Tables of all its sources that may be loaded into it at once; the others wait in the order in which they came. Absent: no limit.
+   */
+  parallel_loads?: number;
 }
 /**
  * Settings of `sluice daemon`.
  */
 export interface Daemon {
   http?: Http;
+  /**
+   * Path of the control socket, at most 107 bytes. Absent: control.sock in the folder of the local state (.sluice beside this file where the state is elsewhere).
+   */
+  socket?: string;
   /**
    * Which changes of this file the daemon applies by itself. additive: all that destroy nothing.
    */
@@ -513,7 +588,7 @@ export interface Daemon {
  */
 export interface Http {
   /**
-   * Address and port.
+   * Address and port. It has no login: keep it on loopback, or behind what has one.
    */
   listen: string;
 }
@@ -549,6 +624,10 @@ export interface Source {
   target_schema?: string;
   cdc?: Cdc;
   snapshot?: Snapshot;
+  /**
+   * Tables of methods other than cdc that are synced at once, each with a session of its own.
+   */
+  parallel_tables?: number;
   defaults?: TableDefaults;
   tables: Tables;
 }
@@ -589,7 +668,7 @@ export interface Cdc {
 export interface Flush {
   every?: Duration;
   /**
-   * Most rows in a batch.
+   * A batch with so many row changes is committed before its time.
    */
   rows?: number;
 }
@@ -668,6 +747,7 @@ export interface Schedule {
    * IANA name of the time zone that cron is meant in.
    */
   timezone?: string;
+  jitter?: Duration;
 }
 /**
  * By schema.table, or a pattern with * ("billing.*"). An exact name wins over patterns, the longer pattern over the shorter. Names are taken as Postgres stores them; put a part with a dot or a * in its name in double quotes: '"my.schema".users'.
@@ -680,13 +760,13 @@ export interface Tables {
  */
 export interface Columns {
   /**
-   * Only these.
+   * Only these columns are copied; one that the table gets later is not.
    *
    * @minItems 1
    */
   include?: string[];
   /**
-   * All but these.
+   * All columns but these are copied; since Postgres 15 they do not even leave the database (cdc).
    *
    * @minItems 1
    */
