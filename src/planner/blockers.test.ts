@@ -182,6 +182,30 @@ describe('what stands in the way', () => {
       blocked: [{ code: 'METHOD_UNSUITABLE', address: 'shop:public.users_1', message: /partition of public\.users/ }],
     },
     {
+      name: 'partitions by a type that has none',
+      config: shop([sampleEntry('public.users', { partitionBy: ['id', 'at'], types: { at: { kind: 'double' } } })]),
+      current: world([USERS]),
+      blocked: [
+        {
+          code: 'METHOD_UNSUITABLE',
+          address: 'shop:public.users',
+          message: /cannot be partitioned by "at": Delta has no partitions by type/,
+        },
+      ],
+    },
+    {
+      name: 'partitions by every column, and by one that is not copied',
+      config: shop([
+        sampleEntry('public.users', { partitionBy: ['id', 'at'], columns: { kind: 'include', columns: ['id', 'at'] } }),
+        sampleEntry('public.clicks', { partitionBy: ['at'], columns: { kind: 'exclude', columns: ['at'] } }),
+      ]),
+      current: world([USERS, sampleTableOf('public.clicks', { oid: 77 })]),
+      blocked: [
+        { code: 'METHOD_UNSUITABLE', address: 'shop:public.clicks', message: /by "at", which is not copied/ },
+        { code: 'METHOD_UNSUITABLE', address: 'shop:public.users', message: /no column beside those of partition_by/ },
+      ],
+    },
+    {
       name: 'unknown columns, each with the option that names it',
       config: shop([
         sampleEntry('public.users', {
@@ -729,9 +753,9 @@ describe('trouble stays where it is', () => {
     const done = converged(cdcUsers, world([USERS]));
     const config = { ...sampleConfig([]), destinations: { other: sampleDestination('other') } };
     expect(planOf(config, done).changes.map((change) => change.action)).toEqual([
-      'forget_table',
       'drop_slot',
       'drop_publication',
+      'forget_table',
       'remove_source',
     ]);
   });

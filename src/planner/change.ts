@@ -8,6 +8,8 @@ export interface Cost {
   readonly rows: number | null;
   readonly bytes: number | null;
   readonly seconds: number | null;
+  /** WAL that the server keeps for the slot while the load lasts, at its average rate of writing; 0 where no slot waits for it. */
+  readonly wal_bytes: number | null;
   readonly basis: 'measured' | 'default' | 'none';
 }
 
@@ -18,6 +20,11 @@ interface ChangeBase {
   /** For display only: nothing is decided by it. */
   readonly reason: string;
   readonly cost: Cost;
+  /**
+   * drift: it answers to something that changed in Postgres since the last apply; cleanup: it goes on with the removal of
+   * a source that an earlier apply was allowed to make; absent: the file asks for it.
+   */
+  readonly origin?: 'drift' | 'cleanup';
 }
 
 /**
@@ -134,6 +141,42 @@ export interface Notice {
   readonly message: string;
 }
 
+/** What a plan was made from. Only one that looked at the databases and destinations may be applied. */
+export type PlanBasis =
+  | { readonly kind: 'observed' }
+  /** As observed, but only what changed in Postgres is told. */
+  | { readonly kind: 'refresh_only' }
+  /** The state alone. `name`: the file of --state; null: the state of the config. */
+  | { readonly kind: 'state'; readonly name: string | null }
+  /** The file as it was at the git ref `name`. */
+  | { readonly kind: 'config'; readonly name: string };
+
+export type DriftKind =
+  | 'system_changed'
+  | 'publication_missing'
+  | 'publication_settings'
+  | 'publication_table_missing'
+  | 'slot_missing'
+  | 'slot_lost'
+  | 'table_missing'
+  | 'table_replaced'
+  | 'column_added'
+  | 'column_removed'
+  | 'column_renamed'
+  | 'column_retyped'
+  | 'key_changed'
+  | 'replica_identity'
+  | 'privilege_lost';
+
+/** Something in Postgres that is not as it was applied. */
+export interface Drift {
+  readonly address: string;
+  readonly kind: DriftKind;
+  readonly message: string;
+  /** How to mend it by hand; absent where a change of the plan answers to it, or a blocker says it. */
+  readonly hint?: string;
+}
+
 export interface Plan {
   readonly format_version: 1;
   readonly id: string;
@@ -155,4 +198,9 @@ export interface Plan {
   readonly blockers: readonly Blocker[];
   /** Worth knowing, blocks nothing: columns that become text, tables a pattern skipped, ... */
   readonly notices: readonly Notice[];
+  readonly basis: PlanBasis;
+  /** What changed in Postgres behind Sluice's back since the last apply. */
+  readonly drift: readonly Drift[];
+  /** What the plan could not know, because it did not look or nobody answered. */
+  readonly unknown: readonly Notice[];
 }

@@ -1,6 +1,7 @@
 import { duckdbTypeName, parseDuckdbTypeName } from '../batch/logical-type.js';
 import { naturalType, widens } from '../source/widening.js';
 import type { ColumnState } from '../state/state.js';
+import { UNKNOWN_TYPE } from './assumed-type.js';
 
 export interface ColumnRename {
   readonly from: string;
@@ -52,8 +53,7 @@ export function compareColumns(before: readonly ColumnState[], after: readonly C
       const moved = before.some((candidate) => candidate.attnum === column.attnum);
       if (!moved) reloads.push(`column ${column.name} was dropped and added again`);
     } else if (old.type === column.type) {
-      if (old.target_type !== column.target_type)
-        reloads.push(`column ${column.name} becomes ${column.target_type}, it was ${old.target_type}`);
+      if (old.target_type !== column.target_type) reloads.push(overrideReason(old, column));
     } else if (widens(old.type, column.type) && column.target_type === widenedTarget(old, column.type)) {
       retyped.push({ name: column.name, from: old.type, to: column.type });
     } else {
@@ -69,6 +69,13 @@ export function compareColumns(before: readonly ColumnState[], after: readonly C
     retyped,
     reloads,
   };
+}
+
+/** Of a column that only the file names the type is not known, so an override of it stands against nothing. */
+function overrideReason(old: ColumnState, column: ColumnState): string {
+  return column.type === UNKNOWN_TYPE
+    ? `the type of column ${column.name} was edited`
+    : `column ${column.name} becomes ${column.target_type}, it was ${old.target_type}`;
 }
 
 /** What a widened column becomes in the destination; an override of its type stays what it is. */

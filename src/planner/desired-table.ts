@@ -4,18 +4,19 @@ import type { SourceConfig, TableConfig } from '../config/config.js';
 import { suggestion } from '../config/nearest.js';
 import { formatTableKey } from '../config/table-key.js';
 import { targetOf } from '../config/target.js';
-import { metadataNames } from '../destination/target-table.js';
+import { HISTORY_COLUMNS, metadataNames } from '../destination/target-table.js';
 import type { ObservedColumn, ObservedSource, ObservedTable } from '../source/catalog-model.js';
 import { isSentBy, selectedColumns } from '../source/column-list.js';
 import { type Dialect, dialectName } from '../source/dialect.js';
 import { logicalTypeOf } from '../source/value-type.js';
 import type { ColumnState, TableState } from '../state/state.js';
+import { replicaIdentityOf } from './replica-identity.js';
 import { methodObstacles, type Obstacle, privilegeObstacles } from './suitability.js';
 
 /** What the file and the catalog together ask for, before it is known what was there. */
 export type TableIntent = Omit<
   TableState,
-  'paused' | 'generation' | 'generation_reason' | 'published_in_generation' | 'backfill'
+  'paused' | 'pause' | 'generation' | 'generation_reason' | 'published_in_generation' | 'backfill'
 >;
 
 export interface DesiredTable {
@@ -31,9 +32,6 @@ export interface DesiredTable {
 export type TableResult =
   | { readonly ok: true; readonly table: DesiredTable }
   | { readonly ok: false; readonly obstacles: readonly Obstacle[] };
-
-/** The two that history adds beside the metadata columns (DESIGN 6). */
-const HISTORY_COLUMNS = ['valid_from', 'valid_to'];
 
 /**
  * Joins one table of the catalog with its settings.
@@ -83,6 +81,7 @@ export function desireTable(
         deletes: config.deletes,
         columns: states,
         primary_key: key,
+        replica_identity: replicaIdentityOf(observed, config.method),
         cursor: config.cursor,
         lookback_ms: config.lookbackMs,
         schedule: config.schedule,
@@ -178,7 +177,7 @@ function unpublishedKey(
   ];
 }
 
-/** A partition's folder is named by a value's text, and some column has to be left for the files. */
+/** A partition's values stand in the table's log as texts, and some column has to be left for the files. */
 function partitionObstacles(config: TableConfig, columns: readonly ColumnState[], observed: ObservedTable): Obstacle[] {
   const table = `${observed.schema}.${observed.name}`;
   const obstacle = (message: string, hint: string): Obstacle => ({
@@ -193,7 +192,7 @@ function partitionObstacles(config: TableConfig, columns: readonly ColumnState[]
       return [obstacle(`${table} cannot be partitioned by "${name}", which is not copied`, 'copy the column, too')];
     }
     if (!/^(FLOAT|DOUBLE|BLOB)$|\[\]$/.test(column.target_type)) return [];
-    const why = `${table} cannot be partitioned by "${name}": a value of type ${column.type} names no folder`;
+    const why = `${table} cannot be partitioned by "${name}": Delta has no partitions by type ${column.type}`;
     return [obstacle(why, 'choose a column of few different values, such as a date or a country')];
   });
   if (named.length > 0 || config.partitionBy.length === 0 || config.partitionBy.length < columns.length) return named;
@@ -212,7 +211,7 @@ function nameClashes(
     for (const name of metadataNames(source.metadataPrefix)) taken.set(name.toLowerCase(), 'a column that Sluice adds');
     for (const name of workingColumnNames(columns.length)) taken.set(name, 'a column that Sluice works with');
     if (config.output !== 'consolidated') {
-      for (const name of HISTORY_COLUMNS) taken.set(name, 'a column that Sluice adds to the history');
+      for (const { name } of HISTORY_COLUMNS) taken.set(name, 'a column that Sluice adds to the history');
     }
   }
   const obstacles: Obstacle[] = [];

@@ -7,6 +7,8 @@ import { type ColumnDiff, compareColumns } from './column-diff.js';
 import { loadCost, NO_COST } from './cost.js';
 import type { DesiredTable, TableIntent } from './desired-table.js';
 import { type Gap, nextGeneration } from './load-order.js';
+import type { PlanningNotice } from './planning-notice.js';
+import { changedIdentity } from './replica-identity.js';
 import { sameNames } from './suitability.js';
 
 export interface TableContext {
@@ -22,7 +24,7 @@ export interface TableContext {
 
 export interface TableChanges {
   readonly changes: readonly Change[];
-  readonly notices: readonly Notice[];
+  readonly notices: readonly PlanningNotice[];
 }
 
 /**
@@ -236,10 +238,14 @@ function updateSettings(
   note('cursor', state.cursor, intent.cursor);
   if (!sameNames(state.primary_key, intent.primary_key)) note('primary_key', state.primary_key, intent.primary_key);
   note('oid', state.oid, intent.oid);
+  if (changedIdentity(state.replica_identity, intent.replica_identity)) {
+    note('replica_identity', state.replica_identity, intent.replica_identity);
+  }
   for (const column of retyped) note(`columns.${column.name}`, column.from, column.to);
   if (Object.keys(settings).length === 0) return null;
   const { deletes, lookback_ms, on_remove, on_partition_change, partition_by, cursor, primary_key, oid, columns } =
     intent;
+  const { replica_identity } = intent;
   return {
     action: 'update_settings',
     address: context.address,
@@ -259,6 +265,7 @@ function updateSettings(
         partition_by,
         cursor,
         primary_key,
+        replica_identity,
         oid,
         columns,
       },
@@ -354,6 +361,7 @@ function loadedTable(desired: DesiredTable, old: TableState | null, context: Tab
   return {
     ...desired.intent,
     paused: old?.paused ?? false,
+    pause: old?.pause ?? null,
     generation,
     generation_reason: reason,
     published_in_generation: publishedIn(desired, old, context, generation),
@@ -389,8 +397,8 @@ function removalReason(removed: readonly string[], desired: DesiredTable): strin
     : 'not selected any more; the columns stay in the destination, but rows that change lose their value there';
 }
 
-function noticesOf(desired: DesiredTable, context: TableContext): readonly Notice[] {
-  return desired.notices.map((message) => ({ address: context.address, message }));
+function noticesOf(desired: DesiredTable, context: TableContext): readonly PlanningNotice[] {
+  return desired.notices.map((message) => ({ address: context.address, message, restsOn: 'catalog' }));
 }
 
 function outputNotices(state: TableState, desired: DesiredTable, context: TableContext): readonly Notice[] {

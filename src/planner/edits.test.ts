@@ -216,12 +216,12 @@ const EDITS: readonly Edit[] = [
   {
     name: 'the replica identity of a table with a column list becomes FULL',
     world: editObserved('users', () => ({ replicaIdentity: 'f', replicaIdentityColumns: ['id', 'name', 'at'] })),
-    changes: ['update_settings shop:publication'],
+    changes: ['update_settings shop:publication', 'update_settings shop:public.users'],
   },
   {
     name: 'the replica identity of a table with a column list takes in a column that is not copied',
     world: editObserved('users', () => ({ replicaIdentity: 'i', replicaIdentityColumns: ['id', 'at'] })),
-    changes: ['update_settings shop:publication'],
+    changes: ['update_settings shop:publication', 'update_settings shop:public.users'],
   },
   {
     name: 'a column is added in the source',
@@ -525,6 +525,8 @@ const EDITS: readonly Edit[] = [
     name: 'the source is removed',
     config: (config) => ({ ...config, sources: {} }),
     changes: [
+      'drop_slot shop:slot',
+      'drop_publication shop:publication',
       'retire_table shop:billing.bills',
       'retire_table shop:billing.lines',
       'retire_table shop:public.audit',
@@ -533,11 +535,11 @@ const EDITS: readonly Edit[] = [
       'forget_table shop:public.events',
       'retire_table shop:public.orders',
       'retire_table shop:public.users',
-      'drop_slot shop:slot',
-      'drop_publication shop:publication',
       'remove_source shop',
     ],
     destructive: [
+      'drop_slot shop:slot',
+      'drop_publication shop:publication',
       'retire_table shop:billing.bills',
       'retire_table shop:billing.lines',
       'retire_table shop:public.audit',
@@ -545,8 +547,6 @@ const EDITS: readonly Edit[] = [
       'drop_table shop:public.countries',
       'retire_table shop:public.orders',
       'retire_table shop:public.users',
-      'drop_slot shop:slot',
-      'drop_publication shop:publication',
       'remove_source shop',
     ],
   },

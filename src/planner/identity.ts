@@ -65,6 +65,7 @@ export function compareIdentity(source: string, state: SourceState, now: SourceI
   if (state.management !== identity.management) {
     settings['management'] = { from: state.management, to: identity.management };
   }
+  if (state.cleanup !== null) settings['removal'] = { from: 'pending', to: null };
   const sameSystem = state.system_identifier !== null && state.system_identifier === identity.system_identifier;
   const otherDatabase = state.database !== null && state.database !== identity.database;
   const reload = elsewhere

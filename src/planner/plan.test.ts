@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Config } from '../config/config.js';
 import type { ObservedTable } from '../source/catalog-model.js';
-import { setPaused } from '../state/edit.js';
+import { editTable } from '../state/edit.js';
 import { DEFAULT_ROWS_PER_SECOND, loadCost, NO_COST } from './cost.js';
 import {
   applied,
@@ -86,7 +86,8 @@ test('a state behind the destination (from a backup) asks for a generation above
 
 test('a paused table stays paused through a change of method', () => {
   if (DONE.state === null) throw new Error('no state');
-  const paused = { ...DONE, state: setPaused(DONE.state, 'shop', 'public.users', true) };
+  const pause = { at: '2026-03-02T12:00:00.000Z', stream_position: '0/2000 of 0/1000' };
+  const paused = { ...DONE, state: editTable(DONE.state, 'shop', 'public.users', { paused: true, pause }) };
   const config = shop([
     sampleEntry('public.users', { method: 'full_table' }),
     ...CONFIG.sources['shop']!.tables.slice(1),
@@ -94,6 +95,7 @@ test('a paused table stays paused through a change of method', () => {
   const after = applied(config, paused, planOf(config, paused).changes);
   expect(after.state?.sources['shop']?.tables['public.users']).toMatchObject({
     paused: true,
+    pause,
     method: 'full_table',
     generation: 2,
   });
@@ -106,36 +108,48 @@ describe('cost', () => {
       name: 'measured',
       table,
       rate: 500_000,
-      cost: { rows: 1_000_000, bytes: 64_000_000, seconds: 2, basis: 'measured' },
+      cost: { rows: 1_000_000, bytes: 64_000_000, seconds: 2, wal_bytes: 0, basis: 'measured' },
     },
     {
       name: 'the default',
       table,
       rate: null,
-      cost: { rows: 1_000_000, bytes: 64_000_000, seconds: 1_000_000 / DEFAULT_ROWS_PER_SECOND, basis: 'default' },
+      cost: {
+        rows: 1_000_000,
+        bytes: 64_000_000,
+        seconds: 1_000_000 / DEFAULT_ROWS_PER_SECOND,
+        wal_bytes: 0,
+        basis: 'default',
+      },
     },
     {
       name: 'a rate of zero tells nothing',
       table,
       rate: 0,
-      cost: { rows: 1_000_000, bytes: 64_000_000, seconds: 4, basis: 'default' },
+      cost: { rows: 1_000_000, bytes: 64_000_000, seconds: 4, wal_bytes: 0, basis: 'default' },
     },
     {
       name: 'rounded up to a tenth',
       table: { ...table, estimatedRows: 1 },
       rate: null,
-      cost: { rows: 1, bytes: 64_000_000, seconds: 0.1, basis: 'default' },
+      cost: { rows: 1, bytes: 64_000_000, seconds: 0.1, wal_bytes: 0, basis: 'default' },
     },
     {
       name: 'never analyzed',
       table: { ...table, estimatedRows: null },
       rate: 1,
-      cost: { rows: null, bytes: 64_000_000, seconds: null, basis: 'none' },
+      cost: { rows: null, bytes: 64_000_000, seconds: null, wal_bytes: 0, basis: 'none' },
     },
-    { name: 'not seen', table: null, rate: 1, cost: { rows: null, bytes: null, seconds: null, basis: 'none' } },
+    {
+      name: 'not seen',
+      table: null,
+      rate: 1,
+      cost: { rows: null, bytes: null, seconds: null, wal_bytes: 0, basis: 'none' },
+    },
   ])('$name', (c) => expect(loadCost(c.table, sampleFacts('a', { loadRowsPerSecond: c.rate }))).toEqual(c.cost));
 
-  test('control work costs nothing', () => expect(NO_COST).toEqual({ rows: 0, bytes: 0, seconds: 0, basis: 'none' }));
+  test('control work costs nothing', () =>
+    expect(NO_COST).toEqual({ rows: 0, bytes: 0, seconds: 0, wal_bytes: 0, basis: 'none' }));
 });
 
 describe('--target', () => {
@@ -276,6 +290,25 @@ describe('moved', () => {
     const after = applied(config, DONE, planOf(config, DONE).changes);
     expect(labels(config, after)).toEqual([]);
     expect(Object.keys(after.state?.sources ?? {})).toEqual(['store']);
+  });
+
+  test('a rename that was broken off, as the destination has it behind it already, is made to its end', () => {
+    const config = sampleConfig([{ ...CONFIG.sources['shop']!, name: 'store' }], {
+      moved: [{ from: 'shop', to: 'store' }],
+    });
+    const position = DONE.server.currentWalLsn;
+    const stream = {
+      ...{ source: 'store', slot: DONE.slots[0]!.name, systemIdentifier: DONE.server.systemIdentifier ?? '' },
+      ...{ slotCreatedLsn: null, timelineId: null, unseen: [], confirmedLsn: position },
+      ...{ confirmedAt: '2026-01-01T00:00:00.000Z', updatedAt: '2026-01-01T00:00:00.000Z' },
+    };
+    const ahead: World = {
+      ...DONE,
+      slots: DONE.slots.map((slot) => ({ ...slot, confirmedFlushLsn: position })),
+      streams: [stream],
+      facts: DONE.facts.map((facts) => ({ ...facts, address: facts.address.replace('shop:', 'store:') })),
+    };
+    expect(labels(config, ahead)).toEqual(['move store']);
   });
 
   test('source and table move together, and the destination is asked under the old names', () => {

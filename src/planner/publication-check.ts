@@ -9,9 +9,10 @@ import {
 import { quoteIdentifier, quoteQualified } from '../source/sql-identifier.js';
 import { leavesOf } from '../source/table-problem.js';
 import type { SourceState } from '../state/state.js';
-import type { Blocker, Change, Notice, SettingChange } from './change.js';
+import type { Blocker, Change, SettingChange } from './change.js';
 import { NO_COST } from './cost.js';
 import type { Gap } from './load-order.js';
+import type { PlanningNotice } from './planning-notice.js';
 import { dropPublicationChange, isOurs } from './publication-end.js';
 import { type PublishedColumns, publishedColumns } from './published-columns.js';
 
@@ -40,7 +41,7 @@ export interface PublicationPlan {
   readonly fresh: string | null;
   readonly gaps: ReadonlyMap<string, Gap>;
   readonly blockers: readonly Blocker[];
-  readonly notices: readonly Notice[];
+  readonly notices: readonly PlanningNotice[];
 }
 
 export const NOTHING_TO_PUBLISH: PublicationPlan = {

@@ -4,14 +4,6 @@ import type { SourceState } from '../state/state.js';
 import type { Change } from './change.js';
 import { NO_COST } from './cost.js';
 
-/** The publication of a source that left the file; only what Sluice made. */
-export function planPublicationEnd(source: string, state: SourceState, catalog: ObservedSource): readonly Change[] {
-  if (!isOurs(state) || state.publication === null) return [];
-  return [
-    dropPublicationChange(`${source}:publication`, state.publication, 'the source left the file', catalog, state),
-  ];
-}
-
 /** Whether Sluice made the publication of the state, or took it over: only then it is ours to drop. */
 export function isOurs(state: SourceState | null): boolean {
   return state?.management === 'managed' && state.publication !== null && state.publication_tables.length > 0;
@@ -22,15 +14,12 @@ export function dropPublicationChange(
   address: string,
   publication: string,
   reason: string,
-  catalog: ObservedSource,
+  catalog: ObservedSource | null,
   state: SourceState | null,
 ): Change {
-  const ours = new Set(state?.publication_tables);
-  const foreign = catalog.publications
-    .find((found) => found.name === publication)
-    ?.tables.map((table) => tableKeyOf(table, catalog))
-    .filter((key) => !ours.has(key));
-  const others = foreign === undefined || foreign.length === 0 ? '' : `; it also holds ${foreign.join(', ')}`;
+  const found = catalog?.publications.find(({ name }) => name === publication);
+  const foreign = catalog === null || found === undefined ? [] : foreignMembers(found, catalog, state);
+  const others = foreign.length === 0 ? '' : `; it also holds ${foreign.join(', ')}`;
   return {
     action: 'drop_publication',
     address,
@@ -39,6 +28,21 @@ export function dropPublicationChange(
     cost: NO_COST,
     details: { publication },
   };
+}
+
+/** Members that the source did not put into the publication, as `schema.table`. */
+export function foreignMembers(
+  publication: ObservedPublication,
+  catalog: ObservedSource,
+  state: SourceState | null,
+): readonly string[] {
+  const ours = new Set(state?.publication_tables);
+  // A table that was renamed since is ours all the same.
+  const oids = new Set(Object.values(state?.tables ?? {}).map(({ oid }) => oid));
+  return publication.tables
+    .filter(({ oid }) => !oids.has(oid))
+    .map((table) => tableKeyOf(table, catalog))
+    .filter((key) => !ours.has(key));
 }
 
 /** A member as the state names it: a leaf that stands for its root counts as the root. */

@@ -84,7 +84,7 @@ function planManaged(input: PublicationInput): PublicationPlan {
   const leaving = [...(recorded ?? [])].filter((key) => !streamed.has(key)).sort();
   const remove = [
     ...relisting.narrow,
-    ...(leaving.length === 0 ? [] : [removeChange(address, publication, leaving, catalog)]),
+    ...(leaving.length === 0 ? [] : [removeMembers(address, publication, leaving, catalog)]),
   ];
   const own = publication.ownedByCurrentUser || catalog.server.isSuperuser;
   const alters = [...make, ...remove].some((change) => 'sql' in change.details && change.details.sql !== '');
@@ -106,6 +106,7 @@ function planManaged(input: PublicationInput): PublicationPlan {
             {
               address,
               message: `publication ${name} exists already and is taken over; tables in it that are not in this file stay`,
+              restsOn: 'catalog' as const,
             },
           ]
         : []),
@@ -223,7 +224,8 @@ function gap(cause: string): Gap {
   return { cause, consented: false };
 }
 
-function removeChange(
+/** Takes tables out of a publication that stays. */
+export function removeMembers(
   address: string,
   publication: ObservedPublication,
   leaving: readonly string[],

@@ -3,8 +3,9 @@ import { suggestion } from '../config/nearest.js';
 import { entryOf, formatTableKey } from '../config/table-key.js';
 import type { ObservedSource, ObservedTable } from '../source/catalog-model.js';
 import type { Dialect } from '../source/dialect.js';
-import type { Blocker, Notice } from './change.js';
+import type { Blocker } from './change.js';
 import { type DesiredTable, desireTable } from './desired-table.js';
+import type { PlanningNotice } from './planning-notice.js';
 import type { SourceScope } from './target.js';
 
 /** What a source's entries mean in the database as it is now. Tables by `schema.table`, in name order. */
@@ -16,7 +17,7 @@ export interface Resolution {
   /** Tables that keep the state they have: something blocks them, or they are not targeted. */
   readonly held: ReadonlySet<string>;
   readonly blockers: readonly Blocker[];
-  readonly notices: readonly Notice[];
+  readonly notices: readonly PlanningNotice[];
 }
 
 /**
@@ -37,7 +38,7 @@ export function resolveTables(
   const disabled = new Set<string>();
   const held = new Set<string>();
   const blockers: Blocker[] = [];
-  const notices: Notice[] = [];
+  const notices: PlanningNotice[] = [];
 
   for (const { key, entry, observed } of matches(source, catalog)) {
     const address = `${source.name}:${key}`;
@@ -140,7 +141,7 @@ function partitionClash(source: SourceConfig, entry: TableEntry, observed: Obser
   };
 }
 
-function idlePatterns(source: SourceConfig, catalog: ObservedSource): Notice[] {
+function idlePatterns(source: SourceConfig, catalog: ObservedSource): PlanningNotice[] {
   const used = new Set(
     catalog.tables
       .filter(isOrdinary)
@@ -148,7 +149,11 @@ function idlePatterns(source: SourceConfig, catalog: ObservedSource): Notice[] {
   );
   return patternsOf(source)
     .filter((entry) => !used.has(entry))
-    .map((entry) => ({ address: source.name, message: `the pattern "${entry.key}" finds no table of its own` }));
+    .map((entry) => ({
+      address: source.name,
+      message: `the pattern "${entry.key}" finds no table of its own`,
+      restsOn: 'catalog',
+    }));
 }
 
 function patternsOf(source: SourceConfig): readonly TableEntry[] {

@@ -1,6 +1,6 @@
 import type { Config, SourceConfig, TableConfig, TableEntry } from '../config/config.js';
 import { formatTableKey, parseTableKey } from '../config/table-key.js';
-import type { DestinationFacts, TableFacts } from '../destination/facts.js';
+import type { DestinationFacts, StreamFacts, TableFacts } from '../destination/facts.js';
 import type {
   ObservedColumn,
   ObservedPublication,
@@ -60,6 +60,7 @@ export function sampleColumn(
     identity: '',
     storage: 'p',
     hasDefault: false,
+    comment: null,
     ...fields,
   };
 }
@@ -94,6 +95,7 @@ export function sampleTableOf(key: string, fields: Partial<ObservedTable> = {}):
     ownedByCurrentUser: true,
     readableColumns: null,
     rowSecurity: false,
+    comment: null,
     ...fields,
   };
 }
@@ -211,6 +213,7 @@ export function sampleSourceConfig(tables: readonly TableEntry[], fields: Partia
     targetSchema: '{schema}',
     cdc: sampleCdc(),
     snapshot: { parallel: 1, saveEveryMs: 20_000 },
+    parallelTables: 1,
     tables,
     ...fields,
   };
@@ -235,7 +238,7 @@ export function sampleConfig(sources: readonly SourceConfig[], fields: Partial<C
     file: '/shop/sources.yaml',
     hash: 'hash',
     state: { type: 'file', path: '/shop/.sluice/state.json' },
-    daemon: { http: null, autoApply: 'additive' },
+    daemon: { http: null, socket: '/shop/.sluice/control.sock', autoApply: 'additive' },
     connections: {
       db: {
         name: 'db',
@@ -265,6 +268,7 @@ export function sampleDestination(name: string) {
     publish: null,
     memoryLimitMb: 512,
     threads: null,
+    parallelLoads: null,
   } as const;
 }
 
@@ -304,6 +308,7 @@ export interface World {
   readonly publications: readonly ObservedPublication[];
   readonly slots: readonly ObservedSlot[];
   readonly facts: readonly TableFacts[];
+  readonly streams: readonly StreamFacts[];
   readonly foreignTables: readonly string[];
   readonly state: StateDocument | null;
   /** Sources that cannot be reached. */
@@ -317,6 +322,7 @@ export function world(tables: readonly ObservedTable[], fields: Partial<World> =
     publications: [],
     slots: [],
     facts: [],
+    streams: [],
     foreignTables: [],
     state: null,
     unreachable: [],
@@ -336,7 +342,7 @@ export function observedOf(config: Config, current: World): Observed {
   };
   const facts: DestinationFacts = {
     exists: true,
-    streams: [],
+    streams: current.streams,
     tables: current.facts,
     foreignTables: current.foreignTables,
   };

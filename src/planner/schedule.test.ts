@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Schedule } from '../config/config.js';
 import { dueAt, formatSchedule, isDue, mostFrequent, scheduleKey } from './schedule.js';
@@ -6,15 +7,54 @@ const NOW = new Date('2026-03-02T12:00:00Z');
 const every = (everyMs: number): Schedule => ({ kind: 'every', everyMs });
 const cron = (text: string, timezone = 'UTC'): Schedule => ({ kind: 'cron', cron: text, timezone });
 
+/** Of the source "shop"; any number up to the jitter would do, as long as it is always the same. */
+const SHOP_JITTER_OF_A_MINUTE = 33_179;
+
 describe('dueAt', () => {
   test.each<{ name: string; last: string | null; schedule: Schedule; now?: string; due: string | null }>([
     { name: 'never ran: now', last: null, schedule: every(300_000), due: NOW.toISOString() },
     { name: 'never ran, cron: now', last: null, schedule: cron('0 3 * * *'), due: NOW.toISOString() },
     {
-      name: 'every counts from the last run',
+      name: 'every: the next tick of its grid after the last run',
       last: '2026-03-02T11:58:00Z',
       schedule: every(300_000),
-      due: '2026-03-02T12:03:00.000Z',
+      due: '2026-03-02T12:00:00.000Z',
+    },
+    {
+      name: 'every: a run that took long is followed by the next tick',
+      last: '2026-03-02T12:04:00Z',
+      schedule: every(300_000),
+      due: '2026-03-02T12:05:00.000Z',
+    },
+    {
+      name: 'every: a tick right after a run is passed over',
+      last: '2026-03-02T11:59:40Z',
+      schedule: every(300_000),
+      due: '2026-03-02T12:05:00.000Z',
+    },
+    {
+      name: 'every: a day begins at midnight UTC',
+      last: '2026-03-02T09:17:00Z',
+      schedule: every(86_400_000),
+      due: '2026-03-03T00:00:00.000Z',
+    },
+    {
+      name: 'jitter moves the ticks of an interval',
+      last: '2026-03-02T11:58:00Z',
+      schedule: { ...every(300_000), jitterMs: 60_000 },
+      due: new Date(Date.parse('2026-03-02T12:00:00Z') + SHOP_JITTER_OF_A_MINUTE).toISOString(),
+    },
+    {
+      name: 'jitter moves those of a cron expression',
+      last: '2026-03-02T11:51:00Z',
+      schedule: { ...cron('*/10 * * * *'), jitterMs: 60_000 },
+      due: new Date(Date.parse('2026-03-02T12:00:00Z') + SHOP_JITTER_OF_A_MINUTE).toISOString(),
+    },
+    {
+      name: 'a run at a cron tick that jitter moved waits for the next one',
+      last: new Date(Date.parse('2026-03-02T11:50:00Z') + SHOP_JITTER_OF_A_MINUTE).toISOString(),
+      schedule: { ...cron('*/10 * * * *'), jitterMs: 60_000 },
+      due: new Date(Date.parse('2026-03-02T12:00:00Z') + SHOP_JITTER_OF_A_MINUTE).toISOString(),
     },
     {
       name: 'a missed run is due at the moment it was missed',
@@ -62,18 +102,49 @@ describe('dueAt', () => {
   ])('$name', (c) => {
     const now = c.now === undefined ? NOW : new Date(c.now);
     const last = c.last === null ? null : new Date(c.last);
-    expect(dueAt(last, c.schedule, now)?.toISOString() ?? null).toBe(c.due);
+    expect(dueAt(last, c.schedule, now, 'shop')?.toISOString() ?? null).toBe(c.due);
   });
+});
+
+test('ticks of an interval keep their distance, whatever the runs take', () => {
+  const day = 86_400_000;
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1_000, max: 7 * day }),
+      fc.integer({ min: 0, max: 20_000 * day }),
+      fc.double({ min: 0, max: 0.89, noNaN: true }),
+      fc.nat({ max: 999 }),
+      (everyMs, lastMs, part, jitterMs) => {
+        const schedule = { ...every(everyMs), jitterMs };
+        const now = new Date(lastMs);
+        const first = dueAt(now, schedule, now, 'crm')?.getTime() ?? 0;
+        expect(first - lastMs).toBeGreaterThan(0);
+        expect(first - lastMs).toBeLessThanOrEqual(everyMs * 1.1 + 1);
+        const ended = new Date(first + Math.floor(everyMs * part));
+        expect(dueAt(ended, schedule, ended, 'crm')?.getTime()).toBe(first + everyMs);
+      },
+    ),
+  );
+});
+
+test('jitter spreads sources over its length', () => {
+  const now = new Date('2026-03-02T12:00:00Z');
+  const schedule = { ...every(300_000), jitterMs: 60_000 };
+  const offsets = Array.from({ length: 200 }, (_, i) => (dueAt(now, schedule, now, `s${i}`)?.getTime() ?? 0) % 300_000);
+  expect(Math.min(...offsets)).toBeLessThan(3_000);
+  expect(Math.max(...offsets)).toBeGreaterThan(57_000);
+  expect(Math.max(...offsets)).toBeLessThanOrEqual(60_000);
+  expect(new Set(offsets).size).toBeGreaterThan(190);
 });
 
 describe('isDue', () => {
   test.each<{ name: string; last: string | null; schedule: Schedule; due: boolean }>([
     { name: 'never ran', last: null, schedule: every(1), due: true },
     { name: 'just in time', last: '2026-03-02T11:55:00Z', schedule: every(300_000), due: true },
-    { name: 'a millisecond early', last: '2026-03-02T11:55:00.001Z', schedule: every(300_000), due: false },
+    { name: 'a tick to come', last: '2026-03-02T12:00:00Z', schedule: every(300_000), due: false },
     { name: 'cron tick passed', last: '2026-03-02T11:59:59Z', schedule: cron('0 12 * * *'), due: true },
     { name: 'cron tick to come', last: '2026-03-02T11:59:59Z', schedule: cron('0 13 * * *'), due: false },
-  ])('$name', (c) => expect(isDue(c.last === null ? null : new Date(c.last), c.schedule, NOW)).toBe(c.due));
+  ])('$name', (c) => expect(isDue(c.last === null ? null : new Date(c.last), c.schedule, NOW, 'shop')).toBe(c.due));
 });
 
 describe('mostFrequent', () => {
@@ -101,5 +172,6 @@ test('schedules with different timezones have different keys', () => {
 
 test.each<{ name: string; schedule: Schedule; text: string }>([
   { name: 'an interval', schedule: every(300_000), text: 'every 5m' },
+  { name: 'jitter', schedule: { ...every(300_000), jitterMs: 30_000 }, text: 'every 5m jitter 30s' },
   { name: 'a cron expression', schedule: cron('0 3 * * *', 'Europe/Berlin'), text: 'cron "0 3 * * *" Europe/Berlin' },
 ])('formatSchedule: $name', (c) => expect(formatSchedule(c.schedule)).toBe(c.text));

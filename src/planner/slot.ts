@@ -110,14 +110,21 @@ function planKnownSlot(input: SlotInput, address: string): SlotPlan {
   };
 }
 
-/** The slot of a source that left the file. */
-export function planSlotEnd(source: string, state: SourceState, catalog: ObservedSource): readonly Change[] {
+/**
+ * The slot of a source that left the file, and one that an interrupted apply may have made.
+ * @param catalog null: the server was not seen
+ */
+export function planSlotEnd(
+  source: string,
+  state: SourceState,
+  catalog: ObservedSource | null,
+  reason: string,
+): readonly Change[] {
   const address = `${source}:slot`;
-  const leftover = dropLeftover(address, state, catalog);
-  return [
-    ...(leftover === null ? [] : [leftover.change]),
-    ...(state.slot === null ? [] : [dropChange(address, state.slot.name, catalog, 'the source left the file', true)]),
-  ];
+  if (state.slot !== null) return [dropChange(address, state.slot.name, catalog, reason, true)];
+  if (state.pending_slot === null) return [];
+  if (catalog !== null) return [dropLeftover(address, state, catalog)?.change].filter((change) => change !== undefined);
+  return [dropChange(address, state.pending_slot.name, null, reason, true)];
 }
 
 /**
@@ -165,7 +172,7 @@ function createChange(input: SlotInput, reason: string): Change {
 function dropChange(
   address: string,
   slot: string,
-  catalog: ObservedSource,
+  catalog: ObservedSource | null,
   reason: string,
   destructive: boolean,
 ): Change {
@@ -175,7 +182,7 @@ function dropChange(
     destructive,
     reason,
     cost: NO_COST,
-    details: { slot, retained_wal_bytes: findSlot(catalog, slot)?.retainedWalBytes ?? null },
+    details: { slot, retained_wal_bytes: (catalog && findSlot(catalog, slot)?.retainedWalBytes) ?? null },
   };
 }
 

@@ -1,34 +1,34 @@
 import type { Config, SourceConfig } from '../config/config.js';
 import { formatTableKey } from '../config/table-key.js';
-import type { DestinationFacts, TableFacts } from '../destination/facts.js';
+import type { DestinationFacts, StreamFacts, TableFacts } from '../destination/facts.js';
 import { historyName } from '../destination/target-table.js';
 import type { ObservedSource, ObservedTable } from '../source/catalog-model.js';
 import { dialectOf } from '../source/dialect.js';
 import { destinationFingerprint } from '../state/fingerprint.js';
 import type { SourceState, TableState } from '../state/state.js';
-import type { Blocker, Change, Notice } from './change.js';
+import type { Blocker, Change } from './change.js';
 import { NO_COST } from './cost.js';
 import type { DesiredTable } from './desired-table.js';
 import { createTable, diffTable, reloadHeldTable, type TableContext } from './diff.js';
 import { compareIdentity, sourceIdentity } from './identity.js';
 import { type Gap, loadsOf, nextGeneration } from './load-order.js';
 import type { Observed } from './observed.js';
+import type { PlanningNotice } from './planning-notice.js';
 import { planPublication } from './publication.js';
-import { planPublicationEnd } from './publication-end.js';
 import { disableTable, forgetTable, removeTable } from './removal.js';
 import { type Resolution, resolveTables } from './resolve.js';
-import { dropSlotSql, planSlot, planSlotEnd } from './slot.js';
+import { planSlot } from './slot.js';
 import type { SourceScope } from './target.js';
 
 export interface SourcePlan {
   readonly changes: readonly Change[];
   readonly blockers: readonly Blocker[];
-  readonly notices: readonly Notice[];
+  readonly notices: readonly PlanningNotice[];
   /** Where each table that will be there is written, to find clashes between sources. */
   readonly targets: readonly { readonly address: string; readonly destination: string; readonly name: string }[];
 }
 
-const EMPTY: SourcePlan = { changes: [], blockers: [], notices: [], targets: [] };
+export const EMPTY_PLAN: SourcePlan = { changes: [], blockers: [], notices: [], targets: [] };
 
 export interface SourceInput {
   readonly config: Config;
@@ -36,8 +36,8 @@ export interface SourceInput {
   readonly state: SourceState | null;
   readonly observed: Observed;
   readonly scope: SourceScope;
-  /** The source, as the destination knows it: by its old name until a move is applied. */
-  readonly knownAs: string;
+  /** What the destination says of its stream, under the name that it knew the source by. */
+  readonly stream: StreamFacts | null;
   /** What the destination says of a table, under the address that it knew it by. */
   readonly factsOf: (key: string) => TableFacts | null;
 }
@@ -50,13 +50,14 @@ export interface SourceInput {
 export function planSource(input: SourceInput): SourcePlan {
   const { config, source, state, scope } = input;
   const seen = input.observed.sources[source.name];
-  if (seen === undefined || !seen.ok) return { ...EMPTY, blockers: [unreachable(source.name, seen?.error ?? null)] };
+  if (seen === undefined || !seen.ok)
+    return { ...EMPTY_PLAN, blockers: [unreachable(source.name, seen?.error ?? null)] };
   const catalog = seen.source;
   const now = sourceIdentity(config, source, catalog.server);
   const destination = config.destinations[source.destination];
-  if (now === null || destination === undefined) return { ...EMPTY, blockers: [danglingName(source)] };
+  if (now === null || destination === undefined) return { ...EMPTY_PLAN, blockers: [danglingName(source)] };
   const identity = state === null ? null : compareIdentity(source.name, state, now);
-  if (identity?.blocker != null) return { ...EMPTY, blockers: [identity.blocker] };
+  if (identity?.blocker != null) return { ...EMPTY_PLAN, blockers: [identity.blocker] };
 
   // What the new destination may hold under our addresses is from another time, or from another's hand.
   const elsewhere = identity?.elsewhere === true;
@@ -78,7 +79,7 @@ export function planSource(input: SourceInput): SourcePlan {
     continuing,
     generation,
     held: {
-      stream: input.observed.destinations[source.destination]?.streams.find((s) => s.source === input.knownAs) ?? null,
+      stream: input.stream,
       history: seen.timelineHistory ?? null,
       continues: !elsewhere && [...continuing].some((key) => isLive(known.get(key), input.factsOf(key))),
     },
@@ -105,7 +106,9 @@ export function planSource(input: SourceInput): SourcePlan {
     ([key, table]) => table.enabled && (resolution.tables.has(key) || resolution.held.has(key)),
   );
   const settings =
-    identity === null || Object.keys(identity.settings).length === 0 || (!scope.whole && identity.reload === null)
+    identity === null ||
+    Object.keys(identity.settings).length === 0 ||
+    (!scope.whole && identity.reload === null && state?.cleanup === null)
       ? []
       : [
           identityChange(
@@ -150,56 +153,6 @@ export function planSource(input: SourceInput): SourcePlan {
   };
 }
 
-/**
- * Plans the end of a source that left the file. Its tables leave by their own `on_remove`; slot and publication are
- * dropped where the server can be reached, else the notice has the SQL.
- */
-export function planSourceEnd(
-  config: Config,
-  name: string,
-  state: SourceState,
-  observed: Observed,
-  scope: SourceScope,
-): SourcePlan {
-  const destination = config.destinations[state.destination];
-  const reachable = destination !== undefined && destinationFingerprint(destination) === state.destination_fingerprint;
-  const leaving = Object.entries(state.tables)
-    .filter(([key]) => scope.covers(key))
-    .sort(([left], [right]) => (left < right ? -1 : 1));
-  const why = 'the source left the file';
-  const changes: Change[] = leaving.map(([key, table]) =>
-    reachable
-      ? removeTable(`${name}:${key}`, table, why)
-      : forgetTable(
-          `${name}:${key}`,
-          table,
-          `${why}, and destination "${state.destination}" is not in it (or is another one)`,
-        ),
-  );
-  if (!scope.whole) return { ...EMPTY, changes };
-  const seen = observed.sources[name];
-  const same =
-    seen?.ok === true &&
-    (state.system_identifier === null || seen.source.server.systemIdentifier === state.system_identifier) &&
-    (state.database === null || seen.source.server.database === state.database);
-  const notices: Notice[] = [];
-  if (seen?.ok === true && same) {
-    changes.push(...planSlotEnd(name, state, seen.source), ...planPublicationEnd(name, state, seen.source));
-  } else if (state.slot !== null) {
-    const message = `its database cannot be reached any more: the slot there goes on holding WAL until it is dropped: ${dropSlotSql(state.slot.name)}`;
-    notices.push({ address: `${name}:slot`, message });
-  }
-  changes.push({
-    action: 'remove_source',
-    address: name,
-    destructive: true,
-    reason: why,
-    cost: NO_COST,
-    details: { tables: Object.keys(state.tables).sort() },
-  });
-  return { ...EMPTY, changes, notices };
-}
-
 function planTables(
   known: ReadonlyMap<string, TableState>,
   resolution: Resolution,
@@ -207,10 +160,14 @@ function planTables(
   contextOf: (key: string) => TableContext,
   /** The destination that is left as it is; null where it stays. */
   leftAlone: string | null,
-): { readonly changes: readonly Change[]; readonly removals: readonly Change[]; readonly notices: readonly Notice[] } {
+): {
+  readonly changes: readonly Change[];
+  readonly removals: readonly Change[];
+  readonly notices: readonly PlanningNotice[];
+} {
   const changes: Change[] = [];
   const removals: Change[] = [];
-  const notices: Notice[] = [];
+  const notices: PlanningNotice[] = [];
   for (const key of [...new Set([...known.keys(), ...resolution.tables.keys()])].sort()) {
     const state = known.get(key) ?? null;
     const desired = resolution.tables.get(key) ?? null;
@@ -281,10 +238,17 @@ function identityChange(
     action: 'update_settings',
     address: source,
     destructive: change.reload !== null,
-    reason: change.reload ?? `${Object.keys(change.settings).join(', ')} changed; the data stays`,
+    reason: change.reload ?? settingsReason(Object.keys(change.settings)),
     cost: NO_COST,
     details: { settings: change.settings, sql: null, loads, source: change.identity, table_fields: null },
   };
+}
+
+function settingsReason(settings: readonly string[]): string {
+  const edited = settings.filter((name) => name !== 'removal');
+  return edited.length === 0
+    ? 'the source is in the file again; what is left of it is kept'
+    : `${edited.join(', ')} changed; the data stays`;
 }
 
 function unreachable(
