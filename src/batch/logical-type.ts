@@ -24,7 +24,15 @@ export type LogicalType =
   | { readonly kind: 'boolean' | 'int16' | 'int32' | 'int64' | 'uint32' | 'float32' | 'float64' }
   | { readonly kind: 'decimal'; readonly precision: number; readonly scale: number }
   | {
-      readonly kind: 'varchar' | 'json' | 'blob' | 'uuid' | 'time' | 'timetz' | 'interval';
+      readonly kind: 'varchar';
+      /**
+       * An empty text is no value of the column, as a Delta table is partitioned by it, where it would be read as NULL. Says
+       * what the codec rejects, and is no part of the type's name.
+       */
+      readonly empty?: 'rejected';
+    }
+  | {
+      readonly kind: 'json' | 'blob' | 'uuid' | 'time' | 'timetz' | 'interval';
     }
   | {
       readonly kind: 'date' | 'timestamp' | 'timestamptz';
@@ -35,6 +43,9 @@ export type LogicalType =
       readonly years?: 'four_digits';
     }
   | { readonly kind: 'list'; readonly element: LogicalType };
+
+/** For `_sluice.rejected_values`. */
+export const EMPTY_PARTITION_VALUE = 'an empty text, which is NULL in a column that a Delta table is partitioned by';
 
 /** The type as DuckDB writes it in DDL. */
 export function duckdbTypeName(type: LogicalType): string {

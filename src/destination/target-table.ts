@@ -10,7 +10,14 @@ export interface TargetTable {
   readonly method: Method;
   readonly output: Output;
   readonly deletes: Deletes;
-  readonly columns: readonly { readonly name: string; readonly type: LogicalType }[];
+  readonly columns: readonly {
+    readonly name: string;
+    readonly type: LogicalType;
+    /** What the source says the column is; null: nothing; absent: not looked at, so what the destination has stays. */
+    readonly comment?: string | null;
+  }[];
+  /** The same of the table. */
+  readonly comment?: string | null;
   /** Names of key columns; [] where rows have no key (append, full_table). */
   readonly key: readonly string[];
   /** Delta tables: the columns whose values its files are kept apart by; absent or [] for none. */
@@ -26,6 +33,24 @@ export interface TargetTable {
 
 export function historyName(table: { readonly name: string }): string {
   return `${table.name}_cdc`;
+}
+
+export interface TableName {
+  readonly schema: string;
+  readonly name: string;
+}
+
+export interface TablePlace extends TableName {
+  /** Its history, and not itself. */
+  readonly history: boolean;
+}
+
+/** The tables of the destination that it has: itself, its history, or both. */
+export function placesOf(table: TargetTable): TablePlace[] {
+  const consolidated = { schema: table.schema, name: table.name, history: false };
+  const history = { schema: table.schema, name: historyName(table), history: true };
+  if (table.method !== 'cdc' || table.output === 'consolidated') return [consolidated];
+  return table.output === 'history' ? [history] : [consolidated, history];
 }
 
 /** A part of a table's rows, chosen by their key alone: those whose md5 of seed and key begins below a hex prefix. */
@@ -61,6 +86,22 @@ export function metadataNames(prefix: string): string[] {
   const names = metadataColumns(prefix);
   return [names.op, names.timestamp, names.deleted, names.deletedAt, names.lsn, names.seq];
 }
+
+/** What they are, for whoever reads the destination; in the same order. */
+export const METADATA_COMMENTS = [
+  'Last change of the row: I (insert), U (update) or D (delete)',
+  'When that change was committed in the source',
+  'Whether the row has been deleted in the source',
+  'When the row was deleted in the source',
+  "Commit LSN of that change's transaction, as a number",
+  'Position of that change in its transaction; 0 from a snapshot',
+] as const;
+
+/** The columns that a history has behind those. */
+export const HISTORY_COLUMNS = [
+  { name: 'valid_from', comment: 'From when on this version of the row held' },
+  { name: 'valid_to', comment: 'Until when it held, exclusive; NULL for the current version' },
+] as const;
 
 export const METADATA_TYPES = ['VARCHAR', 'TIMESTAMPTZ', 'BOOLEAN', 'TIMESTAMPTZ', 'BIGINT', 'BIGINT'] as const;
 

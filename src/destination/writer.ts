@@ -80,6 +80,11 @@ export interface DestinationWriter {
   widenColumns(table: TargetTable): Promise<void>;
   /** One transaction: renames columns of the table and its history. Doing it twice is the same as once. */
   renameColumns(request: RenameColumns): Promise<void>;
+  /**
+   * Brings the source's comments to the tables that are there and their columns. Where nothing has changed, nothing is written.
+   * @returns tables that they could not be brought to, which is no reason not to go on with their rows
+   */
+  describeTables(request: DescribeTables): Promise<readonly TableTrouble[]>;
   retireTable(request: RetireTable): Promise<void>;
   dropTable(request: RetireTable): Promise<void>;
   moveTable(request: { readonly from: RetireTable; readonly to: RetireTable }): Promise<void>;
@@ -297,6 +302,16 @@ export interface RenameColumns {
   readonly table: TargetTable;
   /** No new name is an old one too. */
   readonly renames: readonly { readonly from: string; readonly to: string }[];
+}
+
+export interface DescribeTables {
+  readonly source: string;
+  readonly tables: readonly TargetTable[];
+}
+
+export interface TableTrouble {
+  readonly address: string;
+  readonly error: PlainError;
 }
 
 export interface RetireTable {

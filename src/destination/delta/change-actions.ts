@@ -1,15 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import type { DuckDbSession } from '../duckdb/session.js';
-import { identifier } from '../duckdb/sql-text.js';
 import type { LakeColumn } from '../lake/ledger.js';
 import type { Action, AddAction, RemoveAction } from './action.js';
 import type { VectorReader } from './data-file.js';
-import { type DataFileTools, readableFiles, writeDataFiles } from './data-files.js';
+import { type DataFileTools, readableFiles } from './data-files.js';
 import type { DeletionVector } from './deletion-vector/deletion-vector.js';
 import { writeVectorFile } from './deletion-vector/deletion-vector-file.js';
 import { storedDescriptor, vectorFileName, vectorId } from './deletion-vector/descriptor.js';
+import { partitionNames } from './partition-values.js';
+import { writePartitions } from './partitioned-files.js';
 import { deletedRowsTable } from './positions.js';
-import { pullRows } from './pull-rows.js';
+import { liveRows } from './pull-rows.js';
 import { rowCount, wideStats } from './stats.js';
 
 /** The actions that take rows out of files: by deletion vectors, or by writing the files anew without them. */
@@ -61,7 +62,7 @@ export async function deleteByVectors(
   return actions;
 }
 
-/** Writes what stays of the files anew. */
+/** Writes what stays of the files anew, each row in the partition where it is. */
 export async function deleteByRewriting(
   session: DuckDbSession,
   request: {
@@ -81,9 +82,8 @@ export async function deleteByRewriting(
   const old = touched.map(({ add }) => add);
   const files = await readableFiles(tools.cache, folder, old);
   await deletedRowsTable(session, 'rewrite_gone', gone);
-  await pullRows(session, { columns, into: 'rewrite_rows', choose: { kind: 'all' } }, files, 'rewrite_gone');
-  const names = columns.map(({ name }) => identifier(name)).join(', ');
-  const adds = await writeDataFiles(session, `SELECT ${names} FROM rewrite_rows`, { folder, columns }, true, tools);
-  for (const table of ['rewrite_rows', 'rewrite_gone']) await session.run(`DROP TABLE ${table}`);
+  const rows = await liveRows(session, columns, files, 'rewrite_gone');
+  const adds = await writePartitions(session, rows, { folder, columns, partitionBy: partitionNames(old) }, true, tools);
+  await session.run('DROP TABLE rewrite_gone');
   return [...old.map((add): Action => ({ remove: removeOf(add, now, true) })), ...adds.map((add): Action => ({ add }))];
 }

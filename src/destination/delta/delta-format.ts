@@ -4,6 +4,7 @@ import type { DuckDbSession } from '../duckdb/session.js';
 import { identifier } from '../duckdb/sql-text.js';
 import { shortTypeName } from '../duckdb/target-ddl.js';
 import type { LakeColumn, PendingCommit } from '../lake/ledger.js';
+import { Gate } from '../lake/store/gate.js';
 import type {
   KnownTable,
   PulledRows,
@@ -13,12 +14,12 @@ import type {
   ViewRequest,
 } from '../lake/table-format.js';
 import type { MaintenanceSettings } from '../lake/table-maintenance.js';
-import { sameColumns } from '../lake/window.js';
+import { sameColumns, sameComments, samePartitions } from '../lake/window.js';
 import type { Action, AddAction, MetadataAction } from './action.js';
 import { deleteByRewriting, deleteByVectors, removeOf, type TouchedFile } from './change-actions.js';
-import { commitActions, type PreparedCommit, refittedActions } from './commit.js';
+import { commitActions, type Decide, type PreparedCommit, refittedActions } from './commit.js';
 import { VectorReader } from './data-file.js';
-import { type DataFileTools, readableFiles, writeDataFiles } from './data-files.js';
+import { type DataFileTools, pullableFiles, readableFiles } from './data-files.js';
 import type { DeletionVector } from './deletion-vector/deletion-vector.js';
 import { inlineDescriptor } from './deletion-vector/descriptor.js';
 import { type FilePruning, prunedFiles } from './file-pruning.js';
@@ -26,11 +27,12 @@ import { refuseForeign } from './foreign-check.js';
 import { LOG_FOLDER, logPrefix } from './log-path.js';
 import { openTable, readCommitsBehind } from './log-reader.js';
 import { DeltaMaintenance } from './maintenance/delta-maintenance.js';
+import { writePartitions } from './partitioned-files.js';
 import { deletedRowsTable, vectorsOf } from './positions.js';
 import { assertWritable, requiredProtocol, upgradedProtocol } from './protocol.js';
-import { pullRows, type ReadableFile, viewRows } from './pull-rows.js';
+import { pullRows, viewRows } from './pull-rows.js';
 import { type RowsCommit, rebaseOver } from './rebase.js';
-import { deltaField, duckdbType, parseSchema, schemaString } from './schema.js';
+import { columnComment, deltaField, duckdbType, parseSchema, schemaString, withOtherMetadata } from './schema.js';
 import { applyCommits, type DeltaSnapshot, fileKey } from './snapshot.js';
 
 export interface DeltaSettings {
@@ -57,6 +59,8 @@ export class DeltaFormat implements TableFormat {
   readonly #tools: DataFileTools;
   readonly #vectors: VectorReader;
   readonly #snapshots = new Map<string, DeltaSnapshot>();
+  /** Several tables' commits are published at once: what they do with the session and the cache goes one after the other. */
+  readonly #alone = new Gate(1);
   readonly maintenance: DeltaMaintenance;
 
   constructor(settings: DeltaSettings, tools: DataFileTools) {
@@ -88,36 +92,43 @@ export class DeltaFormat implements TableFormat {
     if (snapshot === null) throw missing(table.folder);
     const pruning: FilePruning = { columns: request.columns, choose };
     const adds = await prunedFiles(session, [...snapshot.files.values()], pruning);
-    const { files, deleted } = await this.#readable(session, table.folder, adds, `${into}_gone`);
+    const deleted = await this.#deletedRows(session, table.folder, adds, `${into}_gone`);
+    const files = await pullableFiles(session, this.#tools.cache, table.folder, adds);
     const rows = await pullRows(session, request, files, deleted);
     if (deleted !== null) await session.run(`DROP TABLE ${deleted}`);
     return { into, rows, files: adds.map(fileKey) };
   }
 
-  async view(session: DuckDbSession, { table, columns, place }: ViewRequest): Promise<void> {
-    const snapshot = await this.#current(session, table, true);
-    if (snapshot === null) throw missing(table.folder);
-    const gone = identifier(`gone ${place.schema}.${place.name}`);
-    const adds = [...snapshot.files.values()];
-    const { files, deleted } = await this.#readable(session, table.folder, adds, gone);
-    await viewRows(session, { columns, place }, files, deleted);
+  isFirst({ folder, commit }: PendingCommit): boolean {
+    const pending = readPending(commit, folder);
+    return pending.kind === 'commit' && pending.base < 0;
   }
 
-  /** Files as DuckDB reads them, and a temporary table of their deleted rows; null where there are none. */
-  async #readable(
+  async view(session: DuckDbSession, { table, columns, place }: ViewRequest): Promise<boolean> {
+    const snapshot = await this.#current(session, table, true);
+    if (snapshot === null) return false;
+    const gone = identifier(`gone ${place.schema}.${place.name}`);
+    const adds = [...snapshot.files.values()];
+    const deleted = await this.#deletedRows(session, table.folder, adds, gone);
+    await viewRows(session, { columns, place }, await readableFiles(this.#tools.cache, table.folder, adds), deleted);
+    return true;
+  }
+
+  /** Makes a temporary table of the deleted rows of files, each by its place in the list. @returns null where there are none */
+  async #deletedRows(
     session: DuckDbSession,
     folder: string,
     adds: readonly AddAction[],
-    gone: string,
-  ): Promise<{ files: ReadableFile[]; deleted: string | null }> {
+    into: string,
+  ): Promise<string | null> {
     const vectors = new Map<number, DeletionVector>();
     for (const [index, add] of adds.entries()) {
       const vector = await this.#vectors.read(folder, add);
       if (vector.cardinality > 0) vectors.set(index, vector);
     }
-    if (vectors.size > 0) await deletedRowsTable(session, gone, vectors);
-    const files = await readableFiles(this.#tools.cache, folder, adds);
-    return { files, deleted: vectors.size === 0 ? null : gone };
+    if (vectors.size === 0) return null;
+    await deletedRowsTable(session, into, vectors);
+    return into;
   }
 
   async prepare(session: DuckDbSession, change: TableChange): Promise<PendingCommit> {
@@ -128,19 +139,20 @@ export class DeltaFormat implements TableFormat {
     const looked = change.pulled === null ? undefined : this.#snapshots.get(folder);
     const before = looked ?? (await this.#current(session, table, change.overwriteForeign));
     if (before !== null && kind === 'create' && !before.transactions.has(table.application)) throw occupied(folder);
-    const actions: Action[] = this.#tableActions(before, change);
+    // Rows that come to a table lie as it says; only as a whole it can be told anew.
+    const stays = kind === 'rows' || kind === 'describe';
+    const partitionBy = stays && before !== null ? before.metadata.partitionColumns : change.partitionBy;
+    const actions: Action[] = this.#tableActions(before, { ...change, partitionBy });
     const names = columns.map(({ name }) => identifier(name)).join(', ');
     const now = this.#tools.now();
-    const adds = await writeDataFiles(
-      session,
-      `SELECT ${names} FROM ${change.rows}`,
-      { folder, columns },
-      true,
-      this.#tools,
-    );
+    const query = `SELECT ${names} FROM ${change.rows}`;
+    const written = { folder, columns, partitionBy };
+    const adds = kind === 'describe' ? [] : await writePartitions(session, query, written, true, this.#tools);
     const touched = kind === 'rows' ? await this.#touched(session, before, change) : [];
     if (kind === 'rows') actions.push(...(await this.#takeOut(session, folder, columns, touched)));
-    else for (const add of before?.files.values() ?? []) actions.push({ remove: removeOf(add, now.getTime(), true) });
+    if (kind === 'create' || kind === 'replace') {
+      for (const add of before?.files.values() ?? []) actions.push({ remove: removeOf(add, now.getTime(), true) });
+    }
     actions.push(...adds.map((add): Action => ({ add })));
     const rows = {
       identity: change.identity,
@@ -169,17 +181,18 @@ export class DeltaFormat implements TableFormat {
       await this.#drop(folder);
       return null;
     }
-    const snapshot =
-      this.#snapshots.get(folder) ?? (await openTable(this.#tools.store, folder, this.#checkpointTools(session)));
+    const open = () => openTable(this.#tools.store, folder, this.#checkpointTools(session));
+    const snapshot = this.#snapshots.get(folder) ?? (await this.#alone.run(1, open));
     if (snapshot === null && delta.base >= 0) throw missing(folder);
     const { actions } = delta.commit;
-    const decide = rebaseOver(
+    const rebase = rebaseOver(
       { folder, actions, ...delta.rows },
       {
         ...{ session, vectors: this.#vectors, files: this.#tools },
         takeOut: (columns, touched) => this.#takeOut(session, folder, columns, touched),
       },
     );
+    const decide: Decide = (...others) => this.#alone.run(1, async () => rebase(...others));
     const request = { snapshot, commit: delta.commit, decide };
     const refitted = await refittedActions(this.#tools.store, folder, delta.base, request);
     const result = await commitActions(this.#tools.store, folder, {
@@ -188,7 +201,8 @@ export class DeltaFormat implements TableFormat {
     });
     this.#snapshots.set(folder, result.snapshot);
     this.maintenance.committed(folder, snapshot?.version ?? -1, result.snapshot);
-    await this.#tools.cache.trim();
+    // Not while another commit works with files that it has fetched.
+    await this.#alone.run(1, () => this.#tools.cache.trim());
     return result.version;
   }
 
@@ -237,9 +251,12 @@ export class DeltaFormat implements TableFormat {
 
   /** Protocol and metadata, where they are new or change. */
   #tableActions(before: DeltaSnapshot | null, change: TableChange): Action[] {
-    const { columns, key, table } = change;
+    const { columns, key, table, partitionBy } = change;
+    const had = before === null ? null : parseSchema(before.metadata.schemaString);
     const schema = {
-      fields: columns.map(({ name, type }) => deltaField({ name, duckdbType: type, nullable: !key.includes(name) })),
+      fields: columns.map(({ name, type, comment = null }) =>
+        withOtherMetadata(deltaField({ name, duckdbType: type, nullable: !key.includes(name), comment }), had),
+      ),
     };
     const wanted = this.#settings.deletes === 'dv' ? 'true' : undefined;
     const configuration = { ...before?.metadata.configuration };
@@ -248,21 +265,23 @@ export class DeltaFormat implements TableFormat {
     setProperty(configuration, FILE_RETENTION, retention);
     const metaData: MetadataAction = {
       id: before?.metadata.id ?? randomUUID(),
-      ...(before === null ? {} : omitUndefined(before.metadata)),
+      ...nameOf(before),
+      ...(change.comment === undefined ? {} : { description: change.comment }),
       format: { provider: 'parquet', options: {} },
       schemaString: schemaString(schema),
-      partitionColumns: before?.metadata.partitionColumns ?? [],
+      partitionColumns: partitionBy,
       configuration,
       createdTime: before?.metadata.createdTime ?? this.#tools.now().getTime(),
     };
     if (before === null) return [{ protocol: requiredProtocol(schema, configuration) }, { metaData }];
     assertWritable(table.folder, before, 'change');
     const protocol = upgradedProtocol(before.protocol, schema, configuration);
-    const has = columnsOf(before);
+    const has = describedColumns(before);
     const sameProperties =
       before.metadata.configuration[DELETION_VECTORS] === wanted &&
       before.metadata.configuration[FILE_RETENTION] === retention;
-    const same = has !== null && sameColumns(has, columns) && sameProperties;
+    const sameSchema = has !== null && sameColumns(has.columns, columns) && sameComments(has, change);
+    const same = sameSchema && sameProperties && samePartitions(before.metadata.partitionColumns, partitionBy);
     return [...(protocol === null ? [] : [{ protocol }]), ...(same ? [] : [{ metaData }])];
   }
 
@@ -312,14 +331,22 @@ function setProperty(configuration: Record<string, string>, name: string, value:
   else configuration[name] = value;
 }
 
-function columnsOf(snapshot: DeltaSnapshot): LakeColumn[] | null {
-  const { fields } = parseSchema(snapshot.metadata.schemaString);
+/** Null where it has columns that Sluice does not write. */
+function describedColumns({ metadata }: DeltaSnapshot): Pick<TableChange, 'columns' | 'comment'> | null {
+  const { fields } = parseSchema(metadata.schemaString);
   if (fields.some((field) => field.type.kind === 'opaque')) return null;
-  return fields.map((field) => ({ name: field.name, type: shortTypeName(duckdbType(field.type)) }));
+  const columns = fields.map((field): LakeColumn => {
+    const comment = columnComment(field);
+    const column = { name: field.name, type: shortTypeName(duckdbType(field.type)) };
+    return comment === null ? column : { ...column, comment };
+  });
+  const { description } = metadata;
+  return description === undefined || description === null ? { columns } : { columns, comment: description };
 }
 
-function omitUndefined({ name, description }: MetadataAction): Partial<MetadataAction> {
-  return { ...(name === undefined ? {} : { name }), ...(description === undefined ? {} : { description }) };
+function nameOf(snapshot: DeltaSnapshot | null): Pick<MetadataAction, 'name'> {
+  const name = snapshot?.metadata.name;
+  return name === undefined ? {} : { name };
 }
 
 function readPending(value: unknown, folder: string): PendingDelta {

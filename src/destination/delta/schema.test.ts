@@ -1,5 +1,14 @@
 import { describe, expect, test } from 'vitest';
-import { columnComment, deltaField, deltaType, duckdbType, parseSchema, schemaString, storedType } from './schema.js';
+import {
+  columnComment,
+  deltaField,
+  deltaType,
+  duckdbType,
+  parseSchema,
+  schemaString,
+  storedType,
+  withOtherMetadata,
+} from './schema.js';
 
 function field(duckdb: string) {
   return deltaField({ name: 'c', duckdbType: duckdb, nullable: true });
@@ -77,6 +86,18 @@ test('comments, nullability and what others keep with a column survive', () => {
   const schema = { fields: [own, foreign] };
   expect(parseSchema(schemaString(schema))).toEqual(schema);
   expect([columnComment(own), columnComment(foreign)]).toEqual(['it\'s "x"', null]);
+});
+
+test.each([
+  { name: 'the same column', before: 'BIGINT', comment: 'new', metadata: { comment: 'new', theirs: 1 } },
+  { name: 'without a comment any more', before: 'BIGINT', comment: null, metadata: { theirs: 1 } },
+  { name: 'with another type', before: 'INTEGER', comment: 'new', metadata: { comment: 'new' } },
+])('what others keep with a column stays: $name', ({ before, comment, metadata }) => {
+  const was = deltaField({ name: 'a', duckdbType: before, nullable: true });
+  const schema = { fields: [{ ...was, metadata: { comment: 'old', theirs: 1 } }] };
+  const field = deltaField({ name: 'a', duckdbType: 'BIGINT', nullable: true, comment });
+  expect(withOtherMetadata(field, schema)).toEqual({ ...field, metadata });
+  expect(withOtherMetadata({ ...field, name: 'b' }, schema)).toEqual({ ...field, name: 'b' });
 });
 
 test.each([

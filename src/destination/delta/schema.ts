@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { SluiceError } from '../../error/sluice-error.js';
 
 /**
@@ -131,6 +132,17 @@ export function deltaField(column: {
     nullable: column.nullable,
     metadata: comment === null ? {} : { comment },
   };
+}
+
+/**
+ * The column with what the table's schema before it says of it beside its comment: a writer keeps metadata that it does not
+ * know, as long as the column is what it was.
+ */
+export function withOtherMetadata(field: DeltaField, before: StructType | null): DeltaField {
+  const was = before?.fields.find(({ name }) => name === field.name);
+  if (was === undefined || !isDeepStrictEqual(was.type, field.type)) return field;
+  const { comment: _comment, ...others } = was.metadata;
+  return { ...field, metadata: { ...others, ...field.metadata } };
 }
 
 /** {@link duckdbType} of a column. @throws SluiceError DELTA_TYPE_UNSUPPORTED, with the column's name */

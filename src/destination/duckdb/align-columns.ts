@@ -1,5 +1,5 @@
 import { duckdbTypeName } from '../../batch/logical-type.js';
-import { historyName, metadataNames, type TargetTable } from '../target-table.js';
+import { historyName, metadataNames, placesOf, type TableName, type TargetTable } from '../target-table.js';
 import type { AddColumns, RenameColumns } from '../writer.js';
 import type { DuckDbSession } from './session.js';
 import { identifier, literal, qualified } from './sql-text.js';
@@ -9,11 +9,6 @@ import { columnDefinition, columnTypes } from './target-ddl.js';
  * Brings the columns of a table and its history to what the source has by now. DuckDB takes a change of type only before
  * the rows of the same transaction are written, so this comes first in it.
  */
-
-interface TableName {
-  readonly schema: string;
-  readonly name: string;
-}
 
 const INTEGERS: readonly string[] = ['SMALLINT', 'INTEGER', 'BIGINT'];
 
@@ -130,13 +125,6 @@ export async function renameColumns(session: DuckDbSession, request: RenameColum
       `UPDATE _sluice.rejected_values SET "column" = ${literal(to)} WHERE address = ${literal(table.address)} AND "column" = ${literal(from)}`,
     );
   }
-}
-
-function placesOf(table: TargetTable): TableName[] {
-  const plain =
-    table.output === 'history' && table.method === 'cdc' ? [] : [{ schema: table.schema, name: table.name }];
-  if (table.method !== 'cdc' || table.output === 'consolidated') return plain;
-  return [...plain, { schema: table.schema, name: historyName(table) }];
 }
 
 async function recordChange(

@@ -51,6 +51,7 @@ export function writerOver(thread: ThreadHandle<DuckDbSurface>, onWait: (what: s
     addColumns: (request) => call.addColumns(request),
     widenColumns: (table) => call.widenColumns(table),
     renameColumns: (request) => call.renameColumns(request),
+    describeTables: (request) => call.describeTables(request),
     retireTable: (request) => call.retireTable(request),
     dropTable: (request) => call.dropTable(request),
     moveTable: (request) => call.moveTable(request),

@@ -8,6 +8,7 @@ import type { FinishLoad, LoadOutcome } from '../writer.js';
 import { alignHistory, keepDroppedColumns, widensColumn } from './align-columns.js';
 import { applyChanges } from './apply-changes.js';
 import { receivedBatches } from './batch-scan.js';
+import { copyComments, describeTables } from './comments.js';
 import { ensureTableRow, readStream, writeRun, writeStream, writeTableFacts } from './facts-store.js';
 import { heldTable, takeHeld, takeHeldGaps } from './held-changes.js';
 import { lsnNumber, lsnNumberSql } from './lsn-number.js';
@@ -71,6 +72,8 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
     }
     if (mark === null || table.output !== 'history') {
       await keepDroppedColumns(session, table, loadName(table), now);
+      // Of columns that only the destination still has, nobody else knows them.
+      await copyComments(session, table, loadName(table));
       if (mark !== null && table.deletes === 'soft') await carryDeletedRows(session, table, mark.takenAt, mark.seedLsn);
     }
     if (table.output === 'history' && mark !== null) {
@@ -97,6 +100,7 @@ export async function finishLoad(session: DuckDbSession, finish: FinishLoad, now
       }
       await session.run(`DROP TABLE IF EXISTS ${heldTable(table.address)}`);
     }
+    await describeTables(session, [table]);
     const gap = mark === null ? null : await takeHeldGaps(session, table.address, mark.snapshot);
     const rejected = await moveRejected(session, table, mark?.snapshotLsn ?? null, mark?.seedLsn ?? null, now);
     await forgetProgress(session, table.address);

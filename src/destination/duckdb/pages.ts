@@ -82,8 +82,12 @@ export class StagedPage {
         return batch;
       },
     });
-    if (this.#staged.has(index)) await session.run(`INSERT INTO ${stageName(index)} SELECT * FROM ${source}`);
-    else await session.run(`CREATE TEMP TABLE ${stageName(index)} AS SELECT * FROM ${source}`);
+    if (this.#staged.has(index)) {
+      await session.run(`INSERT INTO ${stageName(index)} SELECT * FROM ${source}`);
+      return;
+    }
+    await session.makeRoomForPage(this.#staged.size + 1);
+    await session.run(`CREATE TEMP TABLE ${stageName(index)} AS SELECT * FROM ${source}`);
     this.#staged.add(index);
   }
 
@@ -111,6 +115,7 @@ export class StagedPage {
     await session.run(`DROP TABLE IF EXISTS ${REJECTED_STAGE}`);
     this.#staged.clear();
     this.#rejected = false;
+    await session.makeRoomForPage(0);
   }
 }
 

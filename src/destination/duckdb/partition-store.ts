@@ -39,11 +39,14 @@ export async function writePartitionFacts(
 /** @param to null: forgotten */
 export async function movePartitionFacts(session: DuckDbSession, from: string, to: string | null): Promise<void> {
   if (!(await tableExists(session, TABLE))) return;
-  await session.run(
-    to === null
-      ? `DELETE FROM _sluice.partitions WHERE address = ${literal(from)}`
-      : `UPDATE _sluice.partitions SET address = ${literal(to)} WHERE address = ${literal(from)}`,
-  );
+  const was = `address = ${literal(from)}`;
+  if (to === null) {
+    await session.run(`DELETE FROM _sluice.partitions WHERE ${was}`);
+    return;
+  }
+  const is = `address = ${literal(to)}`;
+  await session.run(`DELETE FROM _sluice.partitions WHERE ${is} AND EXISTS (FROM _sluice.partitions WHERE ${was})`);
+  await session.run(`UPDATE _sluice.partitions SET ${is} WHERE ${was}`);
 }
 
 /** What is not as it was written counts as unknown: then the table's partitions are compared with nothing. */

@@ -1,6 +1,8 @@
-import { historyName } from '../target-table.js';
+import { historyName, type TableName } from '../target-table.js';
 import type { RetireTable } from '../writer.js';
+import { copyComments } from './comments.js';
 import { RETIRED_SCHEMA } from './internal-schema.js';
+import { moveTableFacts } from './moved-facts.js';
 import { movePartitionFacts } from './partition-store.js';
 import { loadTable } from './running-load.js';
 import type { DuckDbSession } from './session.js';
@@ -45,12 +47,17 @@ export async function retireTable(session: DuckDbSession, table: RetireTable, no
     const stamp = now().toISOString();
     for (const part of parts(table)) {
       if (!(await tableExists(session, part))) continue;
-      const retired = qualified({ schema: RETIRED_SCHEMA, name: `${part.schema}.${part.name}@${stamp}` });
-      await session.run(`CREATE TABLE ${retired} AS SELECT * FROM ${qualified(part)}`);
+      const retired = { schema: RETIRED_SCHEMA, name: `${part.schema}.${part.name}@${stamp}` };
+      await copyTable(session, part, retired);
       await session.run(`DROP TABLE ${qualified(part)}`);
     }
     await forget(session, table);
   });
+}
+
+async function copyTable(session: DuckDbSession, from: TableName, to: TableName): Promise<void> {
+  await session.run(`CREATE TABLE ${qualified(to)} AS SELECT * FROM ${qualified(from)}`);
+  await copyComments(session, from, to);
 }
 
 export async function dropTable(session: DuckDbSession, table: RetireTable): Promise<void> {
@@ -74,21 +81,10 @@ export async function moveTable(session: DuckDbSession, from: RetireTable, to: R
         await session.run(`ALTER TABLE ${qualified(part)} RENAME TO ${identifier(target.name)}`);
       } else {
         await ensureSchema(session, target.schema);
-        await session.run(`CREATE TABLE ${qualified(target)} AS SELECT * FROM ${qualified(part)}`);
+        await copyTable(session, part, target);
         await session.run(`DROP TABLE ${qualified(part)}`);
       }
     }
-    const [was, is] = [literal(from.address), literal(to.address)];
-    await session.run(
-      `UPDATE _sluice.tables SET address = ${is}, target_schema = ${literal(to.schema)}, target_name = ${literal(to.name)} WHERE address = ${was}`,
-    );
-    for (const table of ['runs', 'rejected_values']) {
-      await session.run(`UPDATE _sluice.${table} SET address = ${is} WHERE address = ${was}`);
-    }
-    await movePartitionFacts(session, from.address, to.address);
-    const held = { schema: '_sluice', name: `held ${from.address}` };
-    if (await tableExists(session, held)) {
-      await session.run(`ALTER TABLE ${qualified(held)} RENAME TO ${identifier(`held ${to.address}`)}`);
-    }
+    await moveTableFacts(session, from.address, to);
   });
 }

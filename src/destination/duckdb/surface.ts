@@ -14,6 +14,7 @@ import type {
   BeginShadow,
   CommitPage,
   CompareShadow,
+  DescribeTables,
   FinishBackfill,
   FinishLoad,
   LoadOutcome,
@@ -23,16 +24,19 @@ import type {
   RecordPartitions,
   RenameColumns,
   RetireTable,
+  TableTrouble,
   WriteRows,
 } from '../writer.js';
 import { addColumns, alignColumns, renameColumns } from './align-columns.js';
 import { finishBackfill } from './backfill.js';
 import { receivedBatches } from './batch-scan.js';
+import { describeTables, undescribed } from './comments.js';
 import { compareShadow } from './compare-shadow.js';
 import { ensureTableRow, readFacts, writeRun, writeTableFacts } from './facts-store.js';
 import { dropHeld, pruneHeld } from './held-changes.js';
 import { finishLoad, moveRejected, takeRejected } from './loads.js';
 import { upsertStatements } from './merge-sql.js';
+import { moveSourceFacts } from './moved-facts.js';
 import { commitPage, StagedPage } from './pages.js';
 import { writePartitionFacts } from './partition-store.js';
 import { dropTable, moveTable, retireTable } from './retired-tables.js';
@@ -307,6 +311,13 @@ export function duckDbSurface(home: SessionHome) {
       await db.transaction(() => renameColumns(db, request, now));
     },
 
+    async describeTables({ tables }: DescribeTables): Promise<readonly TableTrouble[]> {
+      const db = await opened();
+      const changed = await undescribed(db, tables);
+      if (changed.length > 0) await db.transaction(() => describeTables(db, changed));
+      return [];
+    },
+
     async retireTable(request: RetireTable): Promise<void> {
       await retireTable(await opened(), request, now);
     },
@@ -321,14 +332,7 @@ export function duckDbSurface(home: SessionHome) {
 
     async moveStream(request: { from: string; to: string }): Promise<void> {
       const db = await opened();
-      await db.transaction(async () => {
-        for (const table of ['streams', 'runs']) {
-          await db.run(
-            `UPDATE _sluice.${table} SET source = ${literal(request.to)} WHERE source = ${literal(request.from)}`,
-          );
-        }
-        await forgetProgressOfOthers(db, request.from, []);
-      });
+      await db.transaction(() => moveSourceFacts(db, request.from, request.to));
     },
 
     async forgetStream(source: string): Promise<void> {

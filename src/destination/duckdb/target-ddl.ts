@@ -1,13 +1,9 @@
 import { duckdbTypeName } from '../../batch/logical-type.js';
-import { historyName, METADATA_TYPES, metadataNames, type TargetTable } from '../target-table.js';
+import { historyName, METADATA_TYPES, metadataNames, type TableName, type TargetTable } from '../target-table.js';
+import { copyComments } from './comments.js';
 import { deletedColumn } from './merge-sql.js';
 import type { DuckDbSession } from './session.js';
 import { identifier, literal, qualified } from './sql-text.js';
-
-interface TableName {
-  readonly schema: string;
-  readonly name: string;
-}
 
 export async function ensureSchema(session: DuckDbSession, schema: string): Promise<void> {
   await session.run(`CREATE SCHEMA IF NOT EXISTS ${identifier(schema)}`);
@@ -57,11 +53,12 @@ function floatCompression(type: string): string {
   return ` USING COMPRESSION ${type.endsWith('[]') ? 'UNCOMPRESSED' : 'ALP'}`;
 }
 
-/** Makes an empty table with the columns of another, however floats are kept there. @returns their names */
+/** Makes an empty table with the columns of another and their comments, however floats are kept there. @returns their names */
 export async function copyDefinition(session: DuckDbSession, from: TableName, to: TableName): Promise<string[]> {
   const types = await columnTypes(session, from);
   const columns = [...types].map(([name, type]) => `${identifier(name)} ${type}${floatCompression(type)}`);
   await session.run(`CREATE TABLE ${qualified(to)} (${columns.join(', ')})`);
+  await copyComments(session, from, to);
   return [...types.keys()];
 }
 

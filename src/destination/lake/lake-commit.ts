@@ -3,16 +3,26 @@ import { isDeepStrictEqual } from 'node:util';
 import { failpoint } from '../../thread/failpoint.js';
 import type { DuckDbSession } from '../duckdb/session.js';
 import { qualified } from '../duckdb/sql-text.js';
+import { recordEmptyPartitionValues } from './empty-partition-values.js';
 import { exportFacts } from './fact-exchange.js';
 import { folderName } from './folder-name.js';
-import { applicationId, type Ledger, type LedgerRelation, type PendingCommit } from './ledger.js';
+import { applicationId, type LakeColumn, type Ledger, type LedgerRelation, type PendingCommit } from './ledger.js';
 import { type StoredLedger, writeLedger } from './ledger-store.js';
 import type { ObjectStore, StoreTraffic } from './object-store.js';
 import { keepRejected } from './rejected-values.js';
 import { recordRunCosts } from './run-cost.js';
 import type { TableChange, TableFormat } from './table-format.js';
 import { addTraffic, NO_TRAFFIC, trafficSince } from './traffic.js';
-import { asTableTrouble, isAdditive, type OpenWindow, relationName, sameColumns } from './window.js';
+import {
+  asTableTrouble,
+  isAdditive,
+  type OpenWindow,
+  relationName,
+  sameColumns,
+  sameComments,
+  samePartitions,
+  type Told,
+} from './window.js';
 import { heldAddresses, rememberLedger } from './work-file.js';
 
 /** Brings what a transaction did for one source from the working file to its ledger. */
@@ -34,7 +44,7 @@ export interface SourceWork {
   readonly source: string;
   readonly before: StoredLedger | null;
   /** The source's tables in the working file. */
-  readonly tables: readonly Pick<LedgerRelation, 'schema' | 'name' | 'columns'>[];
+  readonly tables: readonly Pick<LedgerRelation, 'schema' | 'name' | 'columns' | 'comment'>[];
   /** By relationName: tables that another source's ledger tells of, and that change hands as they are. */
   readonly handedOver: ReadonlyMap<string, HandedOver>;
   /** By relationName: the rows that the work was done on. */
@@ -65,7 +75,7 @@ export async function commitSource(
 ): Promise<StoredLedger | null> {
   const { source, before } = work;
   const { id, serial } = identityOf(work);
-  const { relations, changes } = await changesOf(session, work, applicationId({ id }), serial);
+  const { relations, changes } = await changesOf(session, work, applicationId({ id }), serial, tools.now);
   const rejectedBefore = before?.ledger.rejected ?? null;
   const content = {
     facts: await exportFacts(session, source),
@@ -143,6 +153,7 @@ async function changesOf(
   { before, tables, handedOver, windows, versions }: SourceWork,
   application: string,
   serial: number,
+  now: () => Date,
 ): Promise<{ relations: LedgerRelation[]; changes: RelationChange[] }> {
   const relations: LedgerRelation[] = [];
   const changes: RelationChange[] = [];
@@ -151,16 +162,20 @@ async function changesOf(
     const was = known.get(relationName(table)) ?? handedOver.get(relationName(table))?.relation ?? null;
     known.delete(relationName(table));
     const window = windows.get(relationName(table)) ?? null;
-    const told = window?.request.told ?? { key: was?.key ?? [], identity: was?.identity ?? [] };
+    const told = toldOf(was, window, table.columns);
     const folder = was?.folder ?? `${folderName(table.schema)}/${folderName(table.name)}`;
     const version = versions.get(folder) ?? was?.version ?? null;
-    const relation = { schema: table.schema, name: table.name, folder, columns: table.columns, ...told, version };
+    const relation = { ...table, folder, ...told, version };
     relations.push(relation);
+    if (!samePartitions(was?.partitionBy ?? [], told.partitionBy)) {
+      await recordEmptyPartitionValues(session, relation, now);
+    }
     const work = await workOf(session, relation, was, window);
     if (work === null) continue;
-    const { columns, key, identity } = relation;
+    const { columns, comment } = relation;
+    const described = comment === undefined ? { columns } : { columns, comment };
     const overwriteForeign = window?.request.overwriteForeign ?? false;
-    const common = { table: { folder, application, version }, serial, columns, key, identity, overwriteForeign };
+    const common = { table: { folder, application, version }, serial, ...described, ...told, overwriteForeign };
     changes.push({ ...common, ...work, rows: qualified(table), relation });
   }
   for (const [name, relation] of known) {
@@ -168,11 +183,24 @@ async function changesOf(
     const { folder, columns } = relation;
     const table = { folder, application, version: versions.get(folder) ?? relation.version };
     changes.push({
-      ...{ table, serial, columns, key: [], identity: [], overwriteForeign: true, relation },
+      ...{ table, serial, columns, key: [], identity: [], partitionBy: [], overwriteForeign: true, relation },
       ...{ kind: 'drop', pulled: null, rows: '', operation: 'DROP TABLE' },
     });
   }
   return { relations, changes };
+}
+
+/** What the ledger says of a table from now on. Another partitioning comes with a load alone, which brings all of the rows. */
+function toldOf(was: LedgerRelation | null, window: OpenWindow | null, columns: readonly LakeColumn[]): Told {
+  const told = window?.request.told ?? null;
+  const isNew = was === null || window?.request.repartitions === true;
+  const partitionBy = (isNew ? told?.partitionBy : was?.partitionBy) ?? was?.partitionBy ?? [];
+  return {
+    key: told?.key ?? was?.key ?? [],
+    identity: told?.identity ?? was?.identity ?? [],
+    // A table that was loaded without one of them, as the source has dropped it, does without.
+    partitionBy: partitionBy.filter((name) => columns.some((column) => column.name === name)),
+  };
 }
 
 /** What a transaction did to a table, as the window in which it was done tells; null: nothing. */
@@ -185,7 +213,7 @@ async function workOf(
   if (known === null) return { kind: 'create', pulled: null, operation: 'CREATE TABLE' };
   if (window?.request.mode === 'replace') return { kind: 'replace', pulled: null, operation: 'WRITE' };
   const isWhole = window !== null && window.pulled !== null && window.request.choose?.kind === 'all';
-  if (!isAdditive(known.columns, relation.columns)) {
+  if (!isAdditive(known.columns, relation.columns) || !samePartitions(known.partitionBy, relation.partitionBy)) {
     if (!isWhole) throw new NeedsAllRows(relation);
     return { kind: 'replace', pulled: null, operation: 'REPLACE COLUMNS' };
   }
@@ -195,7 +223,8 @@ async function workOf(
   if (isWhole && (comes || goes)) return { kind: 'replace', pulled: null, operation: 'WRITE' };
   if (goes) return { kind: 'rows', pulled: window?.pulled ?? null, operation: 'MERGE' };
   if (comes) return { kind: 'rows', pulled: null, operation: 'WRITE' };
-  return sameColumns(known.columns, relation.columns) ? null : { kind: 'rows', pulled: null, operation: 'ADD COLUMNS' };
+  if (!sameColumns(known.columns, relation.columns)) return { kind: 'rows', pulled: null, operation: 'ADD COLUMNS' };
+  return sameComments(known, relation) ? null : { kind: 'describe', pulled: null, operation: 'COMMENT' };
 }
 
 /** Whether rows go; fewer may than were pulled. */

@@ -1,5 +1,6 @@
 import { OP_DELETE, unchangedColumnNames } from '../../batch/change-columns.js';
 import { type PlainError, SluiceError, toPlain } from '../../error/sluice-error.js';
+import { undescribed } from '../duckdb/comments.js';
 import { hasHeld, heldTable } from '../duckdb/held-changes.js';
 import { deletedColumn } from '../duckdb/merge-sql.js';
 import { stageName } from '../duckdb/pages.js';
@@ -8,8 +9,8 @@ import type { DuckDbSession } from '../duckdb/session.js';
 import { identifier, literal } from '../duckdb/sql-text.js';
 import { type DuckDbSurface, duckDbSurface, incomingTable } from '../duckdb/surface.js';
 import { columnTypes } from '../duckdb/target-ddl.js';
-import { historyName, metadataColumns, type TargetTable } from '../target-table.js';
-import type { FinishLoad, PageTable, RenameColumns, RetireTable, WriteRows } from '../writer.js';
+import { historyName, metadataColumns, placesOf, type TablePlace, type TargetTable } from '../target-table.js';
+import type { FinishLoad, PageTable, RenameColumns, RetireTable, TableTrouble, WriteRows } from '../writer.js';
 import { canWait, rememberLook, withLooks } from './idle-page.js';
 import type { Lake } from './lake.js';
 import { hasTemporary, keysOf, LakeTableTrouble, relationName, type WindowRequest } from './window.js';
@@ -175,11 +176,35 @@ export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDb
       return write(sourceOf(table), windows, () => inner.addColumns(request));
     },
     widenColumns: (table) => write(sourceOf(table), [], () => inner.widenColumns(table)),
-    renameColumns: (request) =>
-      write(sourceOf(request.table), renamedWindows(request), () => inner.renameColumns(request)),
+    renameColumns: async (request) => {
+      const windows = await renamedWindows(lake, request);
+      return write(sourceOf(request.table), windows, () => inner.renameColumns(request));
+    },
 
+    async describeTables({ source, tables }) {
+      let wanted = await undescribed(await lake.opened(), tables);
+      const troubles: TableTrouble[] = [];
+      while (wanted.length > 0) {
+        const now = wanted;
+        try {
+          await lake.write(source, [], () => inner.describeTables({ source, tables: now }));
+          break;
+        } catch (error) {
+          // One that cannot be written now keeps its neighbours from nothing.
+          if (!(error instanceof LakeTableTrouble)) throw error;
+          const troubled = now.find((table) => placesOf(table).some((place) => relationName(place) === error.relation));
+          if (troubled === undefined) throw error.reason;
+          troubles.push({ address: troubled.address, error: toPlain(error.reason) });
+          wanted = now.filter((table) => table !== troubled);
+        }
+      }
+      return troubles;
+    },
     retireTable: (table) => write(sourceOf(table), retiredParts(table), () => inner.retireTable(table)),
-    moveTable: (request) => write(sourceOf(request.to), movedParts(request), () => inner.moveTable(request)),
+    moveTable: async (request) => {
+      const windows = await movedParts(lake, request);
+      return write(sourceOf(request.to), windows, () => inner.moveTable(request));
+    },
   };
 
   /** A change of a type takes all rows, of which a page's own windows have only some. */
@@ -204,21 +229,8 @@ function sourceOf({ address }: { readonly address: string }): string {
   return address.slice(0, address.indexOf(':'));
 }
 
-interface Place {
-  readonly schema: string;
-  readonly name: string;
-  readonly history: boolean;
-}
-
-function placesOf(table: TargetTable): Place[] {
-  const consolidated = { schema: table.schema, name: table.name, history: false };
-  const history = { schema: table.schema, name: historyName(table), history: true };
-  if (table.method !== 'cdc' || table.output === 'consolidated') return [consolidated];
-  return table.output === 'history' ? [history] : [consolidated, history];
-}
-
 /** Which rows of a place count as the table's (target-ddl.ts, liveRows). */
-function counted(table: TargetTable, place: Place): WindowRequest['counted'] {
+function counted(table: TargetTable, place: TablePlace): WindowRequest['counted'] {
   if (table.method !== 'cdc') return { address: table.address, where: 'true' };
   if (!place.history) return { address: table.address, where: `NOT ${deletedColumn(table)}` };
   if (table.output !== 'history') return null;
@@ -226,14 +238,15 @@ function counted(table: TargetTable, place: Place): WindowRequest['counted'] {
 }
 
 /** What a place's rows are told apart by: of a history, each change of a key is a row. */
-function told(table: TargetTable, place: Place): NonNullable<WindowRequest['told']> {
+function told(table: TargetTable, place: TablePlace): NonNullable<WindowRequest['told']> {
   const { lsn, seq } = metadataColumns(table.metadataPrefix);
+  const { key, partitionBy = [] } = table;
   // Rows that are only appended may bear one key more than once.
-  if (table.method === 'append' || table.method === 'full_table') return { key: table.key, identity: [] };
-  return { key: table.key, identity: place.history ? [...table.key, lsn, seq] : table.key };
+  if (table.method === 'append' || table.method === 'full_table') return { key, identity: [], partitionBy };
+  return { key, identity: place.history ? [...key, lsn, seq] : key, partitionBy };
 }
 
-function whole(table: TargetTable, place: Place): WindowRequest {
+function whole(table: TargetTable, place: TablePlace): WindowRequest {
   const { schema, name } = place;
   return {
     schema,
@@ -259,13 +272,13 @@ function loadWindows({ table, mark }: FinishLoad, overwriteForeign: boolean): Wi
   const place = { schema, name: table.name, history: false };
   const consolidated: WindowRequest = {
     ...{ schema, name: table.name, mode: 'replace', untouched: null, told: told(table, place), counted: null },
-    overwriteForeign,
+    ...{ overwriteForeign, repartitions: true },
     choose: carries ? { kind: 'other_keys', keys: keysOf(loadTable(table), table.key), key: table.key } : null,
   };
   if (!cdc || table.output === 'consolidated') return [consolidated];
   const name = historyName(table);
   const history: WindowRequest = {
-    ...{ schema, name, mode: 'rows', untouched: null, counted: null, overwriteForeign },
+    ...{ schema, name, mode: 'rows', untouched: null, counted: null, overwriteForeign, repartitions: true },
     told: told(table, { schema, name, history: true }),
     choose: { kind: 'where', where: OPEN_VERSIONS },
   };
@@ -292,7 +305,7 @@ async function pageWindows(session: DuckDbSession, entry: PageTable): Promise<Wi
     if (relations.length === 0) return { ...base, choose: null };
     const shared = { kind: 'keys', keys, key: table.key, always: [deletedName(table)] } as const;
     // A version that is closed is written anew, as a whole.
-    if (history) return { ...base, choose: { ...shared, where: OPEN_VERSIONS, whole: 'all' } };
+    if (history) return { ...base, choose: { ...shared, always: ['valid_to'], where: OPEN_VERSIONS, whole: 'all' } };
     // A row that was merged has a position in the stream; of one that was pulled in part it was not read.
     const untouched = whole === 'all' ? null : `${identifier(metadataColumns(table.metadataPrefix).lsn)} IS NULL`;
     return { ...base, untouched, choose: { ...shared, where: null, whole } };
@@ -308,9 +321,13 @@ async function wholeRows(
   table: TargetTable,
   changes: string,
 ): Promise<'all' | 'none' | { readonly keys: string }> {
-  const unsent = unchangedColumnNames(table.columns.length).map((word) => `${word} <> 0`);
-  const soft = table.output !== 'consolidated' || table.deletes === 'soft' ? [`__op = ${OP_DELETE}`] : [];
-  const needs = [...unsent, ...soft].join(' OR ');
+  const unsent = unchangedColumnNames(table.columns.length)
+    .map((word) => `${word} <> 0`)
+    .join(' OR ');
+  const isDelete = `__op = ${OP_DELETE}`;
+  // Of a row that is deleted the stream sends no more than its key, and nothing more is needed where it goes for good.
+  const keepsDeleted = table.output !== 'consolidated' || table.deletes === 'soft';
+  const needs = keepsDeleted ? `${isDelete} OR ${unsent}` : `NOT ${isDelete} AND (${unsent})`;
   const [row] = await session.rows<{ some: boolean | null; moved: boolean | null }>(
     `SELECT bool_or(${needs}) AS some, bool_or(__key_change = 1) AS moved FROM ${changes}`,
   );
@@ -342,23 +359,37 @@ function rowWindows({ table, mode }: WriteRows): WindowRequest[] {
 }
 
 /** No rows: what tells them apart bears its new names. */
-function renamedWindows({ table, renames }: RenameColumns): WindowRequest[] {
+async function renamedWindows(lake: Lake, { table, renames }: RenameColumns): Promise<WindowRequest[]> {
   const newName = (name: string): string => renames.find(({ from }) => from === name)?.to ?? name;
-  return placesOf(table).map((place) => {
+  const windows: WindowRequest[] = [];
+  for (const place of placesOf(table)) {
     const { key, identity } = told(table, place);
     const { schema, name } = place;
-    const names = { key: key.map(newName), identity: identity.map(newName) };
-    return { schema, name, mode: 'rows', choose: null, told: names, counted: null, untouched: null };
-  });
+    const partitionBy = ((await lake.told(place))?.partitionBy ?? []).map(newName);
+    const names = { key: key.map(newName), identity: identity.map(newName), partitionBy };
+    const base = { schema, name, mode: 'rows', choose: null, counted: null, untouched: null } as const;
+    windows.push({ ...base, told: names, repartitions: true });
+  }
+  return windows;
 }
 
 function deletedName(table: TargetTable): string {
   return metadataColumns(table.metadataPrefix).deleted;
 }
 
-/** A table that keeps its place keeps its files, whoever's it is from now on. */
-function movedParts({ from, to }: { readonly from: RetireTable; readonly to: RetireTable }): WindowRequest[] {
-  return from.schema === to.schema && from.name === to.name ? [] : retiredParts(from);
+/** A table that keeps its place keeps its files, whoever's it is from now on; at another one it is told of as it was. */
+async function movedParts(
+  lake: Lake,
+  { from, to }: { readonly from: RetireTable; readonly to: RetireTable },
+): Promise<WindowRequest[]> {
+  if (from.schema === to.schema && from.name === to.name) return [];
+  const windows = retiredParts(from);
+  const targets = retiredParts(to);
+  for (const [index, part] of retiredParts(from).entries()) {
+    const target = targets[index];
+    if (target !== undefined) windows.push({ ...target, choose: null, told: await lake.told(part) });
+  }
+  return windows;
 }
 
 const NOTHING_TOLD = { untouched: null, told: null, counted: null } as const;

@@ -3,6 +3,7 @@ import { asSluiceError, SluiceError } from '../../error/sluice-error.js';
 import { failpoint } from '../../thread/failpoint.js';
 import { DuckDbSession, type SessionSettings } from '../duckdb/session.js';
 import { literal, qualified } from '../duckdb/sql-text.js';
+import { eachAtOnce } from './each-at-once.js';
 import { knownSources } from './fact-exchange.js';
 import { folderName } from './folder-name.js';
 import { LOOKS_DDL } from './idle-page.js';
@@ -20,10 +21,20 @@ import {
   openWindows,
   recountRows,
   relationName,
+  type Told,
   type WindowRequest,
+  windowNames,
   windowTables,
 } from './window.js';
-import { fillSource, ledgerMark, relationOwners, rememberedLedgers, WORK_DDL, wipeSource } from './work-file.js';
+import {
+  dropEndedLoads,
+  fillSource,
+  ledgerMark,
+  relationOwners,
+  rememberedLedgers,
+  WORK_DDL,
+  wipeSource,
+} from './work-file.js';
 import { makeWorkFolder } from './work-folder.js';
 
 export interface LakeSettings {
@@ -34,6 +45,9 @@ export interface LakeSettings {
 
 /** How often in a row work is done again because somebody rearranged the files of a table meanwhile. */
 const MAX_MOVES = 3;
+
+/** Tables whose logs are written at once: small objects, where the way there takes longer than the bytes. */
+const PARALLEL_COMMITS = 6;
 
 /** What maintenance works on. */
 export interface MaintainedSource {
@@ -104,7 +118,7 @@ export class Lake {
     try {
       await session.prepareLayout();
       for (const ddl of [WORK_DDL, LOOKS_DDL, ...RUN_COST_DDL]) await session.run(ddl);
-      await this.#readLake(session);
+      await this.#readLake(session, 'opened');
     } catch (error) {
       session.close();
       throw error;
@@ -134,6 +148,15 @@ export class Lake {
     const session = await this.opened();
     if (this.#relations().has(relationName(place))) return;
     await this.#format.refuseOccupied(session, `${folderName(place.schema)}/${folderName(place.name)}`);
+  }
+
+  /** What the lake says of a table that it has; null for none. */
+  async told(place: { readonly schema: string; readonly name: string }): Promise<Told | null> {
+    await this.opened();
+    const relation = this.#relations().get(relationName(place));
+    if (relation === undefined) return null;
+    const { key, identity, partitionBy } = relation;
+    return { key, identity, partitionBy };
   }
 
   release(): void {
@@ -240,7 +263,7 @@ export class Lake {
     if (session === null) return;
     session.beforeCommit = null;
     try {
-      await this.#readLake(session);
+      await this.#readLake(session, 'in_use');
       session.beforeCommit = () => this.#beforeCommit(session);
     } catch {
       // Whoever comes next opens the file anew and hears of it, if it is still so.
@@ -260,7 +283,7 @@ export class Lake {
   }
 
   /** Brings the working file in step with the ledgers, and their pending commits into the tables. */
-  async #readLake(session: DuckDbSession): Promise<void> {
+  async #readLake(session: DuckDbSession, file: 'opened' | 'in_use'): Promise<void> {
     this.#ledgers = await readLedgers(this.#store, this.#ledgers);
     const remembered = await rememberedLedgers(session);
     for (const source of new Set([...remembered.keys(), ...(await knownSources(session))])) {
@@ -271,13 +294,16 @@ export class Lake {
       remembered.delete(source);
     }
     const relations = this.#relations();
-    for (const table of await windowTables(session)) {
+    for (const table of await windowNames(session)) {
       if (!relations.has(relationName(table))) await session.run(`DROP TABLE ${qualified(table)}`);
       else await session.run(`DELETE FROM ${qualified(table)}`);
     }
     for (const { ledger } of this.#ledgers.values()) {
       if (remembered.has(ledger.source)) continue;
-      await session.transaction(() => fillSource(session, this.#store, ledger, this.#settings.workFolder));
+      await session.transaction(async () => {
+        if (file === 'opened') await dropEndedLoads(session, ledger);
+        await fillSource(session, this.#store, ledger, this.#settings.workFolder);
+      });
     }
     for (const { ledger } of this.#ledgers.values()) {
       if (this.#settled.get(ledger.source) === ledger.serial) continue;
@@ -340,8 +366,9 @@ export class Lake {
         if (stays && ownerOf(relation) !== from.source) handedOver.set(relationName(relation), { relation, from });
       }
     }
-    // Who takes a table over writes first: a crash in between must not leave it without an owner.
-    const first = tables.filter((table) => handedOver.has(relationName(table))).map(ownerOf);
+    // Who takes something over writes first, a table or a place in the stream: a crash in between must not leave it without
+    // an owner. What both have then is moved once more (moved-facts.ts).
+    const first = [...tables.filter((table) => handedOver.has(relationName(table))).map(ownerOf), this.#writing];
     const all = [...first, ...(await knownSources(session)), ...this.#ledgers.keys()];
     for (const source of new Set(all.filter((name) => name !== null))) {
       const own = tables.filter((table) => ownerOf(table) === source);
@@ -371,15 +398,24 @@ export class Lake {
    */
   async #publish(session: DuckDbSession, { source, serial, pending }: Ledger): Promise<void> {
     try {
-      for (const entry of pending) {
-        this.#published(entry, await this.#format.publish(session, entry));
-        await failpoint('after_table_commit');
-      }
+      await eachAtOnce(PARALLEL_COMMITS, [...commitsByFolder(pending)], async (commits) => {
+        for (const entry of commits) {
+          this.#published(entry, await this.#format.publish(session, entry));
+          await failpoint('after_table_commit');
+        }
+      });
       this.#settled.set(source, serial);
     } catch (error) {
       this.#unpublished = asSluiceError(error);
     }
   }
+}
+
+/** Commits to one table stay in their order. */
+function commitsByFolder(pending: readonly PendingCommit[]): Iterable<PendingCommit[]> {
+  const folders = new Map<string, PendingCommit[]>();
+  for (const entry of pending) folders.set(entry.folder, [...(folders.get(entry.folder) ?? []), entry]);
+  return folders.values();
 }
 
 /** What it read from Postgres begins where the tables were, not where they are. */
@@ -408,7 +444,7 @@ function withAllRows(
 }
 
 async function clearWindows(session: DuckDbSession, windows: ReadonlyMap<string, OpenWindow>): Promise<void> {
-  const tables = new Set((await windowTables(session)).map(relationName));
+  const tables = new Set((await windowNames(session)).map(relationName));
   for (const [name, { request, pulled }] of windows) {
     if (tables.has(name)) await session.run(`DELETE FROM ${qualified(request)}`);
     if (pulled !== null) await session.run(`DROP TABLE IF EXISTS ${pulled.into}`);

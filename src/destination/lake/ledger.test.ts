@@ -11,7 +11,11 @@ const ledger: Ledger = {
   relations: [
     {
       ...{ schema: 'public', name: 't', folder: 'public/t', key: ['id'], identity: ['id'], version: 3 },
-      columns: [{ name: 'id', type: 'INTEGER' }],
+      columns: [
+        { name: 'id', type: 'INTEGER' },
+        { name: 'day', type: 'DATE' },
+      ],
+      partitionBy: ['day'],
     },
   ],
   held: ['shop:public.t'],
@@ -23,6 +27,12 @@ test('a ledger comes back as it was', () => {
   expect(decodeLedger(encodeLedger(ledger), 'x')).toEqual(ledger);
 });
 
+test('a table of a ledger that knew no partitions has none', () => {
+  const relations = ledger.relations.map(({ partitionBy: _none, ...relation }) => relation);
+  const body = Buffer.from(JSON.stringify({ ...ledger, relations }));
+  expect(decodeLedger(body, 'x').relations.map(({ partitionBy }) => partitionBy)).toEqual([[]]);
+});
+
 describe('what is no ledger is refused, with its place', () => {
   const text = (value: unknown): Uint8Array => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value));
   test.each<{ name: string; body: Uint8Array; says: RegExp }>([
@@ -32,6 +42,11 @@ describe('what is no ledger is refused, with its place', () => {
     { name: 'another document', body: text([]), says: /not the JSON/ },
     { name: 'a newer format', body: text({ ...ledger, format_version: 2 }), says: /format 2 was written by a newer/ },
     { name: 'no serial', body: text({ ...ledger, serial: undefined }), says: /not the JSON/ },
+    {
+      name: 'a table whose partitions are no names',
+      body: text({ ...ledger, relations: [{ ...ledger.relations[0], partitionBy: [1] }] }),
+      says: /not the JSON/,
+    },
     {
       name: 'a relation without columns',
       body: text({ ...ledger, relations: [{ folder: 'x' }] }),

@@ -33,10 +33,14 @@ export interface LedgerRelation {
   /** Below the lake's place. */
   readonly folder: string;
   readonly columns: readonly LakeColumn[];
+  /** What the source says that the table is; absent where it says nothing. */
+  readonly comment?: string;
   /** Columns that are never NULL. */
   readonly key: readonly string[];
   /** By what a row is told from all others; [] where rows are never taken out one by one. */
   readonly identity: readonly string[];
+  /** By whose values the table's files are kept apart; [] for none, and in ledgers of before there were partitions. */
+  readonly partitionBy: readonly string[];
   /** The version of the table's log up to which everything was looked at, when the ledger was written; null for none. */
   readonly version: number | null;
 }
@@ -45,6 +49,8 @@ export interface LakeColumn {
   readonly name: string;
   /** As batch/logical-type.ts writes DuckDB's types. */
   readonly type: string;
+  /** What the source says that it is; absent where it says nothing. */
+  readonly comment?: string;
 }
 
 /** A commit that is prepared: its files are in the lake, and nobody sees them yet. */
@@ -78,14 +84,18 @@ export function encodeLedger(ledger: Ledger): Uint8Array {
 
 /** @throws SluiceError LEDGER_UNREADABLE */
 export function decodeLedger(body: Uint8Array, place: string): Ledger {
-  return decodeDocument(body, place, {
+  const stored = decodeDocument(body, place, {
     code: 'LEDGER_UNREADABLE',
     hint: 'bring it back from a backup or an older version of the object; without it the tables have to be loaded anew',
     is: isLedger,
   });
+  const relations = stored.relations.map((relation) => ({ ...relation, partitionBy: relation.partitionBy ?? [] }));
+  return { ...stored, relations };
 }
 
-function isLedger(value: unknown): value is Ledger {
+type StoredRelation = Omit<LedgerRelation, 'partitionBy'> & Partial<Pick<LedgerRelation, 'partitionBy'>>;
+
+function isLedger(value: unknown): value is Omit<Ledger, 'relations'> & { readonly relations: StoredRelation[] } {
   return (
     isRecord(value) &&
     value['format_version'] === 1 &&
@@ -108,6 +118,7 @@ function isRelation(value: unknown): boolean {
     typeof value['schema'] === 'string' &&
     typeof value['name'] === 'string' &&
     typeof value['folder'] === 'string' &&
+    (value['partitionBy'] === undefined || isListOf(value['partitionBy'], (name) => typeof name === 'string')) &&
     isListOf(
       value['columns'],
       (column) => isRecord(column) && typeof column['name'] === 'string' && typeof column['type'] === 'string',

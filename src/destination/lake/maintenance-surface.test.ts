@@ -61,7 +61,7 @@ async function merge(lake: Lake, rows: ReadonlyMap<number, string | null>): Prom
     whole: 'none',
     always: [],
   } as const;
-  const told = { key: ['id'], identity: ['id'] };
+  const told = { key: ['id'], identity: ['id'], partitionBy: [] };
   const counted = { address: 'shop:public.t', where: 'true' };
   const window = { schema: 'public', name: 't', mode: 'rows', untouched: 'v IS NULL', told, counted, choose } as const;
   await lake.write('shop', [window], () =>

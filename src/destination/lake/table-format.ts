@@ -16,13 +16,16 @@ export interface TableFormat {
   /** Writes and sends the files of a change; nobody sees them before {@link publish}. */
   prepare(session: DuckDbSession, change: TableChange): Promise<PendingCommit>;
   /**
-   * Makes a prepared commit visible, once: a commit that is already in the table is left alone.
+   * Makes a prepared commit visible, once: a commit that is already in the table is left alone. Those of several tables may
+   * be under way at once.
    * @returns the table's version with it; null where the format numbers none, or the table is gone
    * @throws SluiceError DELTA_FOREIGN_WRITE, PARQUET_FOREIGN_WRITE, LAKE_FENCED
    */
   publish(session: DuckDbSession, pending: PendingCommit): Promise<number | null>;
-  /** Makes a view of a table's rows as they are now, for readers. */
-  view(session: DuckDbSession, request: ViewRequest): Promise<void>;
+  /** Whether a prepared commit is the first of its table, which is not there before it is published. */
+  isFirst(pending: PendingCommit): boolean;
+  /** Makes a view of a table's rows as they are now, for readers. @returns whether there is such a table */
+  view(session: DuckDbSession, request: ViewRequest): Promise<boolean>;
   /** @throws SluiceError DESTINATION_OCCUPIED when the folder holds a table that is not Sluice's */
   refuseOccupied(session: DuckDbSession, folder: string): Promise<void>;
   /** Forgets what was remembered of the tables. */
@@ -58,7 +61,10 @@ export interface ViewRequest {
 /** Which rows of a table a piece of work needs. */
 export type RowChoice =
   | { readonly kind: 'all' }
-  /** With a key that `keys`, an SQL query, gives; and of them those for which `where` is true. */
+  /**
+   * With a key that `keys`, an SQL query, gives; and of them those for which `where` is true, which names no other columns
+   * than the key and `always`.
+   */
   | {
       readonly kind: 'keys';
       readonly keys: string;
@@ -86,11 +92,16 @@ export interface TableChange {
   readonly table: KnownTable;
   readonly serial: number;
   readonly columns: readonly LakeColumn[];
-  readonly kind: 'create' | 'replace' | 'rows' | 'drop';
+  /** What the source says that the table is; absent where it says nothing. */
+  readonly comment?: string;
+  /** describe: no row comes or goes, and columns are what they were; only comments are others. */
+  readonly kind: 'create' | 'replace' | 'rows' | 'describe' | 'drop';
   /** Columns that are never NULL; of no table of ours may a key be. */
   readonly key: readonly string[];
   /** By what a row is told from all others; [] where rows are never taken out one by one. */
   readonly identity: readonly string[];
+  /** By whose values the files are kept apart, where the format can; another one than before only with all of the rows. */
+  readonly partitionBy: readonly string[];
   /** With kind `replace`: what others wrote may go too, as somebody asked for it. */
   readonly overwriteForeign: boolean;
   /** The rows that go, for kind `rows`; null: none. */

@@ -1,8 +1,10 @@
 import type { ErrorCode } from '../../error/codes.js';
 import { SluiceError } from '../../error/sluice-error.js';
+import { commentNew } from '../duckdb/comments.js';
 import type { DuckDbSession } from '../duckdb/session.js';
 import { columnList, identifier, keyEquality, literal, qualified } from '../duckdb/sql-text.js';
-import { columnTypes } from '../duckdb/target-ddl.js';
+import { shortTypeName } from '../duckdb/target-ddl.js';
+import type { TableName } from '../target-table.js';
 import type { LakeColumn, LedgerRelation } from './ledger.js';
 import type { StoreTraffic } from './object-store.js';
 import type { PulledRows, RowChoice, TableFormat } from './table-format.js';
@@ -22,12 +24,16 @@ export interface WindowRequest {
    */
   readonly untouched: string | null;
   /** As the ledger keeps them of a relation; null: as they were. */
-  readonly told: Pick<LedgerRelation, 'key' | 'identity'> | null;
+  readonly told: Told | null;
+  /** A table that is there gets the partitions that are told, too; otherwise it keeps those that it has. */
+  readonly repartitions?: boolean;
   /** What others wrote into the table may go too; where it stays, it is taken as it is. */
   readonly overwriteForeign?: boolean;
   /** How the rows that count as the table's are told (`_sluice.tables.rows`); null where another window counts them. */
   readonly counted: { readonly address: string; readonly where: string } | null;
 }
+
+export type Told = Pick<LedgerRelation, 'key' | 'identity' | 'partitionBy'>;
 
 export interface OpenWindow {
   readonly request: WindowRequest;
@@ -91,6 +97,7 @@ const TABLE_CODES: readonly ErrorCode[] = [
   'DELTA_FOREIGN_WRITE',
   'DELTA_FEATURE_UNSUPPORTED',
   'DELTA_TYPE_UNSUPPORTED',
+  'DELTA_PARTITIONS_TOO_MANY',
   'DELTA_LOG_CORRUPT',
   'DELTA_DV_CORRUPT',
   'PARQUET_FOREIGN_WRITE',
@@ -166,23 +173,56 @@ export async function createWindow(session: DuckDbSession, relation: LedgerRelat
   await session.run(`CREATE SCHEMA IF NOT EXISTS ${identifier(relation.schema)}`);
   await session.run(`DROP TABLE IF EXISTS ${qualified(relation)}`);
   await session.run(`CREATE TABLE ${qualified(relation)} (${columns})`);
+  await commentNew(session, relation, {
+    table: relation.comment ?? null,
+    columns: new Map(relation.columns.map(({ name, comment }) => [name, comment ?? null])),
+  });
 }
 
-/** The tables of the working file that stand for tables of the lake, with their columns. */
+/** The tables of the working file that stand for tables of the lake. */
+const WINDOWS = `NOT internal AND NOT temporary AND schema_name <> '_sluice' AND NOT starts_with(table_name, '_sluice_load_')`;
+
+export function windowNames(session: DuckDbSession): Promise<TableName[]> {
+  return session.rows<{ schema: string; name: string }>(
+    `SELECT schema_name AS schema, table_name AS name FROM duckdb_tables() WHERE ${WINDOWS}`,
+  );
+}
+
+/** The same with all that is known of them. */
 export async function windowTables(
   session: DuckDbSession,
-): Promise<{ readonly schema: string; readonly name: string; readonly columns: readonly LakeColumn[] }[]> {
-  const tables = await session.rows<{ schema: string; name: string }>(
-    `SELECT schema_name AS schema, table_name AS name FROM duckdb_tables()
-     WHERE NOT internal AND NOT temporary AND schema_name <> '_sluice' AND NOT starts_with(table_name, '_sluice_load_')
+): Promise<Pick<LedgerRelation, 'schema' | 'name' | 'columns' | 'comment'>[]> {
+  const tables = await session.rows<{ schema: string; name: string; comment: string | null }>(
+    `SELECT schema_name AS schema, table_name AS name, comment FROM duckdb_tables() WHERE ${WINDOWS}
      ORDER BY schema_name, table_name`,
   );
-  const found = [];
-  for (const table of tables) {
-    const columns = await columnTypes(session, table);
-    found.push({ ...table, columns: [...columns].map(([name, type]) => ({ name, type })) });
+  const all = await session.rows<{
+    schema: string;
+    name: string;
+    column: string;
+    type: string;
+    comment: string | null;
+  }>(
+    `SELECT c.schema_name AS schema, c.table_name AS name, c.column_name AS column, c.data_type AS type, c.comment
+     FROM duckdb_columns() c JOIN (SELECT table_oid FROM duckdb_tables() WHERE ${WINDOWS}) USING (table_oid)
+     WHERE c.database_name = current_database() ORDER BY c.column_index`,
+  );
+  const columns = new Map<string, LakeColumn[]>();
+  for (const { column, type, comment, ...table } of all) {
+    const known = columns.get(relationName(table)) ?? [];
+    known.push({ name: column, type: shortTypeName(type), ...commented(comment) });
+    columns.set(relationName(table), known);
   }
-  return found;
+  return tables.map(({ schema, name, comment }) => ({
+    schema,
+    name,
+    columns: columns.get(relationName({ schema, name })) ?? [],
+    ...commented(comment),
+  }));
+}
+
+function commented(comment: string | null | undefined): { readonly comment?: string } {
+  return comment === null || comment === undefined ? {} : { comment };
 }
 
 /** Whether a table can have its new columns without a row being written anew: some may have come, none gone or changed. */
@@ -191,11 +231,22 @@ export function isAdditive(before: readonly LakeColumn[], after: readonly LakeCo
   return before.every((column) => types.get(column.name) === column.type);
 }
 
+export function samePartitions(before: readonly string[], after: readonly string[]): boolean {
+  return before.length === after.length && before.every((name, i) => name === after[i]);
+}
+
 export function sameColumns(before: readonly LakeColumn[], after: readonly LakeColumn[]): boolean {
   return (
     before.length === after.length && before.every((c, i) => c.name === after[i]?.name && c.type === after[i]?.type)
   );
 }
+
+/** Whether the same is said of a table and of columns that are the same. */
+export function sameComments(before: Commented, after: Commented): boolean {
+  return before.comment === after.comment && before.columns.every((c, i) => c.comment === after.columns[i]?.comment);
+}
+
+type Commented = Pick<LedgerRelation, 'columns' | 'comment'>;
 
 /** SQL of the keys in some relation of the working file. */
 export function keysOf(relation: string, key: readonly string[]): string {

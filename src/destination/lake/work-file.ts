@@ -1,7 +1,8 @@
 import { heldTable } from '../duckdb/held-changes.js';
+import { loadTable } from '../duckdb/running-load.js';
 import type { DuckDbSession } from '../duckdb/session.js';
 import { forgetProgressOfOthers } from '../duckdb/snapshot-progress.js';
-import { literal } from '../duckdb/sql-text.js';
+import { literal, qualified } from '../duckdb/sql-text.js';
 import { historyName } from '../target-table.js';
 import { forgetFacts, importFacts, ownedBy } from './fact-exchange.js';
 import type { Ledger } from './ledger.js';
@@ -69,14 +70,30 @@ export async function fillSource(
   await rememberLedger(session, ledger);
 }
 
+/**
+ * Removes what a load left that ended in the ledger, but not in this file, as its process died in between: nobody begins it
+ * again. Only for a file that has just been opened, as a load that goes on in this process has its rows there, too.
+ */
+export async function dropEndedLoads(session: DuckDbSession, { source, relations }: Ledger): Promise<void> {
+  for (const relation of relations) await session.run(`DROP TABLE IF EXISTS ${loadTable(relation)}`);
+  for (const name of await tablesOf(session, 'rejected ', source)) {
+    await session.run(`DROP TABLE ${qualified({ schema: '_sluice', name })}`);
+  }
+}
+
 /** Addresses of which the file holds changes. */
 export async function heldAddresses(session: DuckDbSession, source: string): Promise<string[]> {
   const prefix = 'held ';
+  return (await tablesOf(session, prefix, source)).map((name) => name.slice(prefix.length));
+}
+
+/** Sluice's own tables that are named by a word and an address of the source. */
+async function tablesOf(session: DuckDbSession, word: string, source: string): Promise<string[]> {
   const rows = await session.rows<{ name: string }>(
     `SELECT table_name AS name FROM duckdb_tables() WHERE schema_name = '_sluice'
-       AND starts_with(table_name, ${literal(`${prefix}${source}:`)}) ORDER BY table_name`,
+       AND starts_with(table_name, ${literal(`${word}${source}:`)}) ORDER BY table_name`,
   );
-  return rows.map((row) => row.name.slice(prefix.length));
+  return rows.map((row) => row.name);
 }
 
 /** Whose a table of the file is; nothing is said of one that no ledger and no fact tells of. */

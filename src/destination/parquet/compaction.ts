@@ -53,7 +53,7 @@ export async function compacted(
   const path = snapshotPath(generation, freshId());
   const names = columnList([...columns.map(({ name }) => name), COMMIT_COLUMN]);
   const query = `SELECT ${names}, false AS ${REMOVED_COLUMN} FROM (${liveRows(before, columns, { kind: 'all' }, null)})`;
-  const files = await writeFiles(session, { folder, query, sortedBy: key, path: `${path}/part` }, tools);
+  const files = await writeFiles(session, { folder, query, columns, sortedBy: key, path: `${path}/part` }, tools);
   const snapshot = { path, generation, commit, files };
   const now = tools.now();
   return {

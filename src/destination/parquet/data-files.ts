@@ -4,7 +4,9 @@ import path from 'node:path';
 import type { DuckDbSession } from '../duckdb/session.js';
 import { columnList, literal } from '../duckdb/sql-text.js';
 import type { FileCache } from '../lake/file-cache.js';
+import type { LakeColumn } from '../lake/ledger.js';
 import type { ObjectStore } from '../lake/object-store.js';
+import { copyWithZeroSigns } from '../lake/zero-signs.js';
 import type { ManifestFile } from './manifest.js';
 
 export interface ParquetTools {
@@ -23,6 +25,8 @@ export interface FilesToWrite {
   /** The table's folder. */
   readonly folder: string;
   readonly query: string;
+  /** What the query gives, at least the table's own. */
+  readonly columns: readonly LakeColumn[];
   /** By which rows lie together: readers find a key in few row groups. */
   readonly sortedBy: readonly string[];
   /** Below the folder; `-0.parquet`, `-1.parquet` and so on follow. */
@@ -37,17 +41,21 @@ export function freshId(): string {
 /** Writes what a query gives as Parquet and sends it: as many files as it takes, an empty one for no rows. */
 export async function writeFiles(
   session: DuckDbSession,
-  { folder, query, sortedBy, path: target }: FilesToWrite,
+  { folder, query, columns, sortedBy, path: target }: FilesToWrite,
   { store, cache, targetFileMb, folder: workFolder }: ParquetTools,
 ): Promise<ManifestFile[]> {
   const local = path.join(workFolder, `out-${randomUUID()}`);
   await mkdir(local, { recursive: true });
   try {
     const order = sortedBy.length === 0 ? '' : ` ORDER BY ${columnList(sortedBy)}`;
-    const format = `FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE ${ROW_GROUP_ROWS}`;
-    let written = await session.rows<{ filename: string; count: string }>(
-      `COPY (${query}${order}) TO ${literal(path.join(local, 'parts'))} (${format}, FILE_SIZE_BYTES '${targetFileMb}MB',
-         WRITE_EMPTY_FILE false, RETURN_STATS)`,
+    const rowGroups = `ROW_GROUP_SIZE ${ROW_GROUP_ROWS}, ROW_GROUP_SIZE_BYTES ${session.rowGroupBytes}`;
+    const format = `FORMAT parquet, COMPRESSION zstd, ${rowGroups}`;
+    const parts = path.join(local, 'parts');
+    let written = await copyWithZeroSigns(session, parts, { query, columns }, (options) =>
+      session.rows<{ filename: string; count: string }>(
+        `COPY (${query}${order}) TO ${literal(parts)} (${format}, FILE_SIZE_BYTES '${targetFileMb}MB',
+           WRITE_EMPTY_FILE false, RETURN_STATS${options})`,
+      ),
     );
     if (!written.some(({ count }) => Number(count) > 0)) {
       const file = path.join(local, 'empty.parquet');

@@ -14,6 +14,8 @@ export interface Manifest {
   readonly commit: number;
   readonly written_at: string;
   readonly columns: readonly LakeColumn[];
+  /** What the source says that the table is; absent where it says nothing. */
+  readonly comment?: string;
   readonly key: readonly string[];
   /** Rows of a later commit take the place of earlier ones with the same values in these columns; [] for never. */
   readonly identity: readonly string[];
@@ -115,7 +117,7 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
 export function decodeManifest(body: Uint8Array, place: string): Manifest {
   return decodeDocument(body, place, {
     code: 'PARQUET_MANIFEST_CORRUPT',
-    hint: 'bring it back from an older version of the object, or load the table anew: sluice resync',
+    hint: 'bring it back from an older version of the object, or remove it and load the table anew: sluice resync',
     is: isManifest,
   });
 }

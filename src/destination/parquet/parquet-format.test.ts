@@ -87,6 +87,7 @@ class World {
     }
     return this.format.prepare(this.session, {
       ...{ table: KNOWN, serial: this.#serial, columns: COLUMNS, kind: 'rows', key: ['id'], identity: ['id'] },
+      partitionBy: [],
       ...{ overwriteForeign: false, operation: 'WRITE', ...rest, pulled, rows: 'incoming' },
     });
   }
@@ -197,7 +198,8 @@ describe('a table', () => {
     await world.session.run('ALTER TABLE incoming ADD COLUMN age INTEGER');
     await world.session.run('DELETE FROM incoming');
     const nothing = { serial: 2, columns, pulled: null, rows: 'incoming', operation: 'ADD COLUMNS' };
-    const shared = { table: KNOWN, kind: 'rows', key: ['id'], identity: ['id'], overwriteForeign: false } as const;
+    const names = { key: ['id'], identity: ['id'], partitionBy: [] };
+    const shared = { table: KNOWN, kind: 'rows', ...names, overwriteForeign: false } as const;
     await world.format.publish(world.session, await world.format.prepare(world.session, { ...shared, ...nothing }));
     expect(await world.rows(world.another(), columns)).toEqual([['1', 'a', null]]);
     const { changes, columns: told } = await world.manifest();
@@ -340,6 +342,32 @@ describe('a commit', () => {
     });
     expect(await world.commit({ ...REPLACE, overwriteForeign: true }, [[3, 'c']])).toBe(10);
     expect(await world.rows()).toEqual([['3', 'c']]);
+  });
+
+  const ALL = { table: KNOWN, columns: COLUMNS, into: 'found', choose: { kind: 'all' } } as const;
+
+  test('over what somebody else wrote keeps their rows, where a load was asked for that keeps some', async () => {
+    await world.commit(CREATE, [[1, 'a']]);
+    const theirs = { ...(await world.manifest()), application: 'sluice-b', commit: 9 };
+    await world.store.put(`${FOLDER}/latest.json`, new TextEncoder().encode(JSON.stringify(theirs)), null);
+    await expect(world.format.pull(world.session, ALL)).rejects.toMatchObject({ code: 'PARQUET_FOREIGN_WRITE' });
+    expect(await world.format.pull(world.session, { ...ALL, overwriteForeign: true })).toMatchObject({ rows: 1 });
+    expect(await world.commit({ identity: [], overwriteForeign: true }, [[2, 'b']])).toBe(10);
+    expect(await world.rows()).toEqual([
+      ['1', 'a'],
+      ['2', 'b'],
+    ]);
+    expect(await world.manifest()).toMatchObject({ application: KNOWN.application, commit: 10 });
+  });
+
+  test('to a table that somebody removed makes it anew, where a load was asked for', async () => {
+    await world.commit(CREATE, [[1, 'a']]);
+    await world.store.delete([`${FOLDER}/latest.json`]);
+    await expect(world.format.pull(world.session, ALL)).rejects.toMatchObject({ code: 'PARQUET_MANIFEST_CORRUPT' });
+    expect(await world.format.pull(world.session, { ...ALL, overwriteForeign: true })).toMatchObject({ rows: 0 });
+    expect(await world.session.rows('SELECT * FROM found')).toEqual([]);
+    expect(await world.commit({ identity: [], overwriteForeign: true }, [[2, 'b']])).toBe(1);
+    expect(await world.rows()).toEqual([['2', 'b']]);
   });
 
   test('to a table whose manifest was put back is refused', async () => {

@@ -1,4 +1,5 @@
 import { SluiceError } from '../../error/sluice-error.js';
+import { failpoint } from '../../thread/failpoint.js';
 import type { DuckDbSession } from '../duckdb/session.js';
 import { columnList, identifier, keyEquality, qualified } from '../duckdb/sql-text.js';
 import type { LakeColumn, PendingCommit } from '../lake/ledger.js';
@@ -44,9 +45,13 @@ export class ParquetFormat implements TableFormat {
   }
 
   async pull(session: DuckDbSession, request: PullRequest): Promise<PulledRows> {
-    const { table, columns, into, choose } = request;
-    const stored = await this.#current(table);
-    if (stored === null) throw missing(table.folder);
+    const { table, columns, into, choose, overwriteForeign = false } = request;
+    const stored = await this.#current(table, overwriteForeign);
+    if (stored === null) {
+      if (!overwriteForeign) throw missing(table.folder);
+      await session.run(`CREATE OR REPLACE TEMP TABLE ${into} (${definitions(columns)})`);
+      return { into, rows: 0, files: [] };
+    }
     const files = await this.#readable(session, table.folder, stored.manifest);
     const narrow =
       choose.kind === 'keys' && choose.whole === 'none' ? new Set([...choose.key, ...choose.always]) : null;
@@ -58,48 +63,54 @@ export class ParquetFormat implements TableFormat {
     return { into, rows: Number(row?.n ?? 0), files: [] };
   }
 
-  async view(session: DuckDbSession, { table, columns, place }: ViewRequest): Promise<void> {
+  isFirst({ folder, commit }: PendingCommit): boolean {
+    const pending = readPending(commit, folder);
+    return pending.kind === 'replace' && pending.commit === 1;
+  }
+
+  async view(session: DuckDbSession, { table, columns, place }: ViewRequest): Promise<boolean> {
     const stored = await this.#read(table.folder);
-    if (stored === null) throw missing(table.folder);
+    if (stored === null) return false;
     const files = await this.#readable(session, table.folder, stored.manifest);
     const names = columnList(columns.map(({ name }) => name));
     await session.run(`CREATE SCHEMA IF NOT EXISTS ${identifier(place.schema)}`);
     await session.run(
       `CREATE VIEW ${qualified(place)} AS SELECT ${names} FROM (${liveRows(files, columns, { kind: 'all' }, null)})`,
     );
+    return true;
   }
 
   async prepare(session: DuckDbSession, change: TableChange): Promise<PendingCommit> {
-    const { table, columns, kind, key, identity } = change;
+    const { table, columns, comment, kind, key, identity, overwriteForeign } = change;
     const { folder, application } = table;
     if (kind === 'drop') return { folder, commit: { kind: 'drop' } satisfies PendingParquet };
     refuseReserved(folder, columns);
-    const before = (await this.#current(table, change.overwriteForeign || kind === 'create'))?.manifest ?? null;
+    const before = (await this.#current(table, overwriteForeign || kind === 'create'))?.manifest ?? null;
     if (kind === 'create' && before !== null && before.application !== application) throw occupied(folder);
-    if (kind === 'rows' && before === null) throw missing(folder);
+    if ((kind === 'rows' || kind === 'describe') && before === null && !overwriteForeign) throw missing(folder);
     const commit = Math.max(before?.commit ?? 0, table.version ?? 0) + 1;
-    const shared = { application, serial: change.serial, commit, columns, key } as const;
+    const described = comment === undefined ? { columns } : { columns, comment };
+    const shared = { application, serial: change.serial, commit, ...described, key, overwriteForeign } as const;
     const id = freshId();
     let pending: CommitParquet;
-    if (kind === 'rows') {
+    if (kind === 'describe') {
+      pending = { kind: 'rows', ...shared, changes: [] };
+    } else if (kind === 'rows' && before !== null) {
       const path = changePath(commit, commit, this.#tools.now(), id);
       const query = `${exported(columns, change.rows, commit)}${goneRows(change, commit)}`;
-      const files = await writeFiles(session, { folder, query, sortedBy: key, path }, this.#tools);
+      const files = await writeFiles(session, { folder, query, columns, sortedBy: key, path }, this.#tools);
       const changes = files.map((file) => ({ ...file, first: commit, last: commit }));
       pending = { kind: 'rows', ...shared, changes };
     } else {
       const generation = (before?.snapshot.generation ?? 0) + 1;
       const path = snapshotPath(generation, id);
       const query = exported(columns, change.rows, commit);
-      const files = await writeFiles(session, { folder, query, sortedBy: key, path: `${path}/part` }, this.#tools);
-      const { overwriteForeign } = change;
-      pending = {
-        kind: 'replace',
-        ...shared,
-        identity,
-        overwriteForeign,
-        snapshot: { path, generation, commit, files },
-      };
+      const files = await writeFiles(
+        session,
+        { folder, query, columns, sortedBy: key, path: `${path}/part` },
+        this.#tools,
+      );
+      pending = { kind: 'replace', ...shared, identity, snapshot: { path, generation, commit, files } };
     }
     return { folder, commit: pending };
   }
@@ -140,11 +151,13 @@ export class ParquetFormat implements TableFormat {
     const files = await this.#readable(session, folder, stored.manifest);
     const manifest = await compacted(session, { folder, manifest: stored.manifest, files, settings }, this.#tools);
     if (manifest === null) return false;
+    await failpoint('after_compaction_upload');
     const written = await swapManifest(this.#tools.store, folder, manifest, stored);
     if (written === null) {
       this.#manifests.delete(folder);
       throw moved(folder);
     }
+    await failpoint('after_compaction');
     this.#manifests.set(folder, written);
     return true;
   }
@@ -213,6 +226,10 @@ export class ParquetFormat implements TableFormat {
     await store.delete(keys);
     this.#manifests.delete(folder);
   }
+}
+
+function definitions(columns: readonly LakeColumn[]): string {
+  return columns.map(({ name, type }) => `${identifier(name)} ${type}`).join(', ');
 }
 
 function exported(columns: readonly LakeColumn[], rows: string, commit: number): string {

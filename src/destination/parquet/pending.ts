@@ -11,13 +11,15 @@ export type CommitParquet = {
   /** The number that its rows carry. */
   readonly commit: number;
   readonly columns: readonly LakeColumn[];
+  readonly comment?: string;
   readonly key: readonly string[];
+  /** A load was asked for, over what others wrote; rows of theirs that it keeps stay as they are found. */
+  readonly overwriteForeign: boolean;
 } & (
   | { readonly kind: 'rows'; readonly changes: readonly ManifestChange[] }
   | {
       readonly kind: 'replace';
       readonly identity: readonly string[];
-      readonly overwriteForeign: boolean;
       readonly snapshot: Manifest['snapshot'];
     }
 );
@@ -32,17 +34,20 @@ export function isIn(manifest: Manifest, { application, serial }: CommitParquet)
  * @throws SluiceError PARQUET_FOREIGN_WRITE when it does not follow what the commit was prepared on
  */
 export function withCommit(before: Manifest | null, pending: CommitParquet, folder: string, now: Date): Manifest {
-  const { application, serial, commit, columns, key } = pending;
-  const follows = before === null || (before.application === application && before.commit < commit);
-  const shared = { format_version: 1, application, serial, written_at: now.toISOString(), columns, key } as const;
+  const { application, serial, commit, columns, comment, key } = pending;
+  const described = comment === undefined ? { columns } : { columns, comment };
+  const isOurs = before === null || before.application === application;
+  const isLater = before === null || before.commit < commit;
+  const shared = { format_version: 1, application, serial, written_at: now.toISOString(), ...described, key } as const;
   if (pending.kind === 'replace') {
-    if (!follows && !pending.overwriteForeign) throw foreign(folder);
+    if (!(isOurs && isLater) && !pending.overwriteForeign) throw foreign(folder);
     const { identity, snapshot } = pending;
     const retired = before === null ? [] : retire(before, pending.snapshot.generation, now);
     const numbered = { commit: Math.max(commit, before?.commit ?? 0), retired };
     return { ...shared, ...numbered, identity, files: filesOf({ snapshot, changes: [] }), snapshot, changes: [] };
   }
-  if (before === null || !follows) throw foreign(folder);
+  // Of two rows with one key the later commit's counts.
+  if (before === null || !isLater || !(isOurs || pending.overwriteForeign)) throw foreign(folder);
   const { identity, snapshot, retired } = before;
   const changes = [...before.changes, ...pending.changes];
   return { ...shared, commit, identity, files: filesOf({ snapshot, changes }), snapshot, changes, retired };

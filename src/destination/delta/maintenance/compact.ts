@@ -10,6 +10,7 @@ import { type CommitResult, commitActions, maintenanceOver, type PreparedCommit 
 import { dataFileKey, type VectorReader } from '../data-file.js';
 import { type DataFileTools, readableFiles, writeDataFiles } from '../data-files.js';
 import type { DeletionVector } from '../deletion-vector/deletion-vector.js';
+import { partitionNames } from '../partition-values.js';
 import { deletedRowsTable } from '../positions.js';
 import { liveRows } from '../pull-rows.js';
 import type { DeltaSnapshot } from '../snapshot.js';
@@ -18,6 +19,7 @@ import { rowCount } from '../stats.js';
 export interface Rewrite {
   readonly folder: string;
   readonly snapshot: DeltaSnapshot;
+  /** All of one partition. */
   readonly files: readonly AddAction[];
   readonly columns: readonly LakeColumn[];
   /** By which the new files are sorted; [] for no order. */
@@ -86,9 +88,12 @@ async function writeLiveRows(
   const readable = await readableFiles(tools.cache, folder, files);
   if (gone.size > 0) await deletedRowsTable(session, GONE, gone);
   try {
+    const partition = partitionNames(files);
     const rows = await liveRows(session, columns, readable, gone.size > 0 ? GONE : null);
-    const query = order.length === 0 ? rows : `SELECT * FROM (${rows}) ORDER BY ${columnList(order)}`;
-    const adds = await writeDataFiles(session, query, { folder, columns }, false, tools);
+    const by = order.filter((name) => !partition.includes(name));
+    const query = by.length === 0 ? rows : `SELECT * FROM (${rows}) ORDER BY ${columnList(by)}`;
+    const values = files[0]?.partitionValues ?? {};
+    const adds = await writeDataFiles(session, query, { folder, columns }, false, tools, values);
     const written = adds.reduce((sum, add) => sum + (rowCount(add.stats) ?? 0), 0);
     if (expected === null || written === expected) return adds;
     await tools.store.delete(adds.map((add) => dataFileKey(folder, add)));

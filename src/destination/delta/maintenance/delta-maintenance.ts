@@ -11,6 +11,7 @@ import type { Action, AddAction } from '../action.js';
 import { writeCheckpoint } from '../checkpoint.js';
 import type { VectorReader } from '../data-file.js';
 import type { DataFileTools } from '../data-files.js';
+import { partitionKey } from '../partition-values.js';
 import { assertWritable } from '../protocol.js';
 import type { DeltaSnapshot } from '../snapshot.js';
 import { rowCount } from '../stats.js';
@@ -152,6 +153,7 @@ export class DeltaMaintenance implements TableMaintenance {
 function weighed(snapshot: DeltaSnapshot): Weighed[] {
   return [...snapshot.files.values()].map((add) => ({
     add,
+    partition: partitionKey(add.partitionValues),
     sizeBytes: add.size,
     rows: rowCount(add.stats),
     deletedRows: add.deletionVector?.cardinality ?? 0,

@@ -8,8 +8,8 @@ interface Named extends CompactableFile {
   readonly name: string;
 }
 
-function file(name: string, sizeBytes: number, deletedRows = 0, rows: number | null = 100): Named {
-  return { name, sizeBytes, rows, deletedRows };
+function file(name: string, sizeBytes: number, deletedRows = 0, rows: number | null = 100, partition = '[]'): Named {
+  return { name, partition, sizeBytes, rows, deletedRows };
 }
 
 function planned(files: readonly Named[], settings: Partial<CompactionSettings> = {}): string[] {
@@ -31,6 +31,11 @@ describe('what is worth writing anew', () => {
     { name: 'as many deleted rows as are allowed: nothing', files: [file('a', 90, 20)], bins: [] },
     { name: 'all rows deleted, alone', files: [file('a', 90, 100)], bins: ['a'] },
     { name: 'a file that deletions made small', files: [file('a', 30, 10), file('b', 20)], bins: ['a b'] },
+    {
+      name: 'no files of two partitions together',
+      files: ['x', 'y', 'x', 'y', 'z'].map((partition, i) => file(`${partition}${i}`, 10, 0, 100, partition)),
+      bins: ['x0 x2', 'y1 y3'],
+    },
     {
       name: 'rows of unknown number: the size counts',
       files: [file('a', 10, 5, null), file('b', 10), file('c', 90, 50, null)],

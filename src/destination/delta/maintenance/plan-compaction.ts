@@ -1,6 +1,8 @@
 /** Which data files are worth writing anew together; pure. */
 
 export interface CompactableFile {
+  /** Only files of one partition can be written anew together. */
+  readonly partition: string;
   readonly sizeBytes: number;
   /** Deleted ones too; null where it is not known. */
   readonly rows: number | null;
@@ -36,7 +38,8 @@ interface Weighed<File> {
 }
 
 /**
- * Packs small files and files with many deleted rows into new ones of the target's size, what is gained most cheaply first.
+ * Packs small files and files with many deleted rows into new ones of the target's size, each partition's by themselves, what
+ * is gained most cheaply first.
  * A file is in one bin at most; a bin holds at least two files or one with too many deleted rows, and no more than the target
  * unless a single file does.
  */
@@ -49,11 +52,22 @@ export function planCompaction<File extends CompactableFile>(
     .map((file) => weigh(file, settings))
     .filter(({ liveBytes, isDecayed }) => isDecayed || liveBytes < smallBytes)
     .toSorted((a, b) => b.liveBytes - a.liveBytes);
-  return packed(candidates, targetBytes)
+  return [...byPartition(candidates).values()]
+    .flatMap((own) => packed(own, targetBytes))
     .map((bin) => worthwhile(bin, settings.minGrowth))
     .filter((bin) => bin.length > 1 || bin.some(({ isDecayed }) => isDecayed))
     .toSorted((a, b) => gainPerByte(b) - gainPerByte(a))
     .map((bin) => ({ files: bin.map(({ file }) => file), liveBytes: total(bin) }));
+}
+
+function byPartition<File extends CompactableFile>(files: readonly Weighed<File>[]): Map<string, Weighed<File>[]> {
+  const partitions = new Map<string, Weighed<File>[]>();
+  for (const weighed of files) {
+    const own = partitions.get(weighed.file.partition);
+    if (own === undefined) partitions.set(weighed.file.partition, [weighed]);
+    else own.push(weighed);
+  }
+  return partitions;
 }
 
 /** Whether a file counts as small, for whoever tells people of a table. */

@@ -1,36 +1,12 @@
 import { expect, test } from 'vitest';
-import type { LakeSettings, S3AccessConfig } from '../../../config/config.js';
+import { SAMPLE_ACCESS, SAMPLE_LAKE } from '../../../../test/config/sample-lake.js';
+import type { S3AccessConfig } from '../../../config/config.js';
 import { resolveS3Settings } from './resolve-s3.js';
 
-const access: S3AccessConfig = {
-  region: 'eu',
-  endpoint: null,
-  forcePathStyle: false,
-  keys: null,
-  profile: null,
-  assumeRole: null,
-  caFile: '/ca.pem',
-  encryption: { type: 'sse-s3' },
-  connectTimeoutMs: 1,
-  requestTimeoutMs: 2,
-  maxAttempts: 3,
-  concurrency: 4,
-  partSizeMb: 5,
-};
+const access: S3AccessConfig = { ...SAMPLE_ACCESS, region: 'eu', caFile: '/ca.pem', encryption: { type: 'sse-s3' } };
 const secrets = { env: { A: 'id', B: 'key' }, readFile: () => Promise.reject(new Error('none')), homeDir: '/home' };
 const config = (fields: Partial<S3AccessConfig>) =>
-  ({ ...lake, type: 's3', name: 'l', bucket: 'b', prefix: 'p', access: { ...access, ...fields } }) as const;
-const lake: LakeSettings = {
-  format: 'delta',
-  deletes: 'dv',
-  clusterByKey: false,
-  targetFileMb: 128,
-  maintenance: { everyMs: 1, retentionMs: 1, smallFileMb: 1, deletedRatio: 0.2 },
-  workPath: '/work',
-  cacheMb: 1,
-  memoryLimitMb: 64,
-  threads: null,
-};
+  ({ ...SAMPLE_LAKE, type: 's3', name: 'l', bucket: 'b', prefix: 'p', access: { ...access, ...fields } }) as const;
 const { keys: _keys, profile: _profile, ...plain } = access;
 
 test.each<{ name: string; fields: Partial<S3AccessConfig>; credentials: unknown }>([

@@ -2,13 +2,13 @@ import type { DestinationConfig } from '../../../config/config.js';
 import { resolveSecret, type SecretDeps } from '../../../config/secret.js';
 import type { S3Credentials, S3Settings } from './s3-settings.js';
 
-type S3DestinationConfig = Extract<DestinationConfig, { type: 's3' }>;
+type BucketConfig = Pick<Extract<DestinationConfig, { type: 's3' }>, 'bucket' | 'prefix' | 'access'>;
 
 /**
- * The settings of a destination with its secrets fetched, so that a store can be opened.
+ * The settings of a bucket, of a destination or a state, with its secrets fetched, so that a store can be opened.
  * @throws SluiceError SECRET_MISSING
  */
-export async function resolveS3Settings(config: S3DestinationConfig, secrets: SecretDeps): Promise<S3Settings> {
+export async function resolveS3Settings(config: BucketConfig, secrets: SecretDeps): Promise<S3Settings> {
   const { keys, profile, ...access } = config.access;
   const credentials: S3Credentials =
     keys === null

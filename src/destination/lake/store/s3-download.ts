@@ -1,6 +1,7 @@
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { GetObjectCommand } from '@aws-sdk/client-s3';
 import { SluiceError } from '../../../error/sluice-error.js';
+import { writeFully } from '../write-fully.js';
 import { missingError, shortError } from './object-error.js';
 import { type BucketAccess, etagIn, isMissing, readBody } from './s3-access.js';
 import { MIB } from './s3-settings.js';
@@ -145,11 +146,4 @@ async function fetchRange(
 function totalOf(contentRange: string | undefined): number | null {
   const total = /\/(\d+)$/.exec(contentRange ?? '')?.[1];
   return total === undefined ? null : Number(total);
-}
-
-async function writeFully(out: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let written = 0; written < bytes.length; ) {
-    const { bytesWritten } = await out.write(bytes, written, bytes.length - written, position + written);
-    written += bytesWritten;
-  }
 }
