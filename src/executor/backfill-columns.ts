@@ -37,7 +37,7 @@ export async function backfillColumns(plan: TablePlan, request: BackfillRequest,
     readers,
     destination,
     clock,
-    saveEveryMs: deps.snapshot.saveEveryMs,
+    saveEveryMs: null,
     onProgress: (rows, bytes) =>
       onEvent({ kind: 'load_progress', address: plan.address, rows, bytes, estimatedRows: null }),
   });

@@ -56,10 +56,15 @@ export class CdcLoads {
 
   /** Loads those of the tables that wait for a load or for new columns; the stream is read meanwhile. */
   async loadWaiting(tables: readonly StreamTable[], target: Lsn): Promise<void> {
-    const { only } = this.#run.request;
+    const { only, held } = this.#run.request;
+    const left = new Set(
+      [...held].filter(([, verdict]) => verdict === 'leave').map(([key]) => this.#run.addressOf(key)),
+    );
     const chosen = tables.filter(
-      ({ plan }) =>
-        !this.#failedLoads.has(plan.address) && (only === null || plan.address === this.#run.addressOf(only)),
+      ({ plan: { address } }) =>
+        !this.#failedLoads.has(address) &&
+        !left.has(address) &&
+        (only === null || address === this.#run.addressOf(only)),
     );
     const waiting = chosen.filter((table) => table.mode === 'waiting');
     const backfills = chosen.filter((table) => table.mode === 'live' && this.#backfills.has(table.plan.address));
@@ -182,7 +187,8 @@ export class CdcLoads {
     for (let attempt = 1; ; attempt += 1) {
       try {
         await this.#waitUntilSeen(plan.address);
-        const seedLsn = formatLsn(this.#stream.confirmed);
+        // Not where the table's last load began: versions of a row would share their place.
+        const seedLsn = formatLsn(this.#stream.reached);
         const { run, mark, outcome } = await loadTable(plan, this.#run.loadDeps(readers), seedLsn, {
           cursor: null,
           where: null,

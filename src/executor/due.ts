@@ -1,6 +1,7 @@
 import type { DestinationFacts, TableFacts } from '../destination/facts.js';
 import { isDue, mostFrequent } from '../planner/schedule.js';
 import type { SourceState, TableState } from '../state/state.js';
+import type { Verdicts } from './table-holds.js';
 
 export interface DueRequest {
   readonly source: string;
@@ -11,6 +12,8 @@ export interface DueRequest {
   readonly following: boolean;
   /** Somebody else reads the stream all the time, and loads what waits for a load. */
   readonly followedElsewhere: boolean;
+  /** Tables that failed not long ago. */
+  readonly held: Verdicts;
 }
 
 export interface DueWork {
@@ -40,6 +43,7 @@ export function wasLoaded(facts: TableFacts | null): boolean {
 
 /** What a sync of one source has to do now. A source's cdc tables share their stream: it runs at the most frequent one's interval. */
 export function dueWork(request: DueRequest, state: SourceState, facts: DestinationFacts, now: Date): DueWork {
+  if (state.paused !== null) return { stream: false, tables: new Set() };
   const active = Object.entries(state.tables).filter(([, table]) => table.enabled && !table.paused);
   const cdc = active.filter(([, table]) => table.method === 'cdc');
   const others = active.filter(([, table]) => table.method !== 'cdc');
@@ -48,24 +52,31 @@ export function dueWork(request: DueRequest, state: SourceState, facts: Destinat
       tables.map(([key]) => key).filter((key) => key === request.only);
     return { stream: chosen(cdc).length > 0, tables: new Set(chosen(others)) };
   }
+  const known = new Map(facts.tables.map((table) => [table.address, table]));
+  const factsBy = (key: string): TableFacts | null => known.get(`${request.source}:${key}`) ?? null;
   const waits = ([key, table]: (typeof active)[number]): boolean =>
-    needsLoad(table, factsOf(facts, `${request.source}:${key}`)) ||
-    needsBackfill(table, factsOf(facts, `${request.source}:${key}`));
+    needsLoad(table, factsBy(key)) || needsBackfill(table, factsBy(key));
+  const isLeft = ([key]: (typeof active)[number]): boolean => (request.held.get(key) ?? 'try') !== 'try';
   const streamSchedule = mostFrequent(
     cdc.map(([, table]) => table.schedule),
     now,
   );
   const lastStreamed = facts.streams.find((stream) => stream.source === request.source)?.updatedAt ?? null;
-  const streamDue = streamSchedule !== null && isDue(dateOf(lastStreamed), streamSchedule, now);
+  const streamDue = streamSchedule !== null && isDue(dateOf(lastStreamed), streamSchedule, now, request.source);
   return {
     stream:
       cdc.length > 0 &&
-      (request.force || request.following || (!request.followedElsewhere && (streamDue || cdc.some(waits)))),
+      (request.force ||
+        request.following ||
+        (!request.followedElsewhere && (streamDue || cdc.some((each) => waits(each) && !isLeft(each))))),
     tables: new Set(
       others
         .filter(([key, table]) => {
-          const last = factsOf(facts, `${request.source}:${key}`)?.lastRunAt ?? null;
-          return request.force || waits([key, table]) || isDue(dateOf(last), table.schedule, now);
+          if (request.force) return true;
+          if (isLeft([key, table])) return false;
+          const last = factsBy(key)?.lastRunAt ?? null;
+          const waited = request.held.has(key) || waits([key, table]);
+          return waited || isDue(dateOf(last), table.schedule, now, request.source);
         })
         .map(([key]) => key),
     ),

@@ -1,3 +1,4 @@
+import type { RecordBatch, Schema } from 'apache-arrow';
 import type { AlertKind, Config } from '../config/config.js';
 import type { Comparison } from '../destination/comparison.js';
 import type { StoreTraffic } from '../destination/lake/object-store.js';
@@ -6,6 +7,10 @@ import type { Finding } from '../guard/finding.js';
 import type { GuardEvent } from '../guard/lag-guard.js';
 import type { LagFacts } from '../guard/wal-lag.js';
 import type { Change, Plan } from '../planner/change.js';
+import type { Pausing, Resuming } from '../state/pause.js';
+import type { DiscoverReport, DiscoverRequest } from './discover.js';
+import type { KeepCleanOptions } from './keep-clean.js';
+import type { LeftThing } from './left-behind.js';
 import type {
   MaintenanceStatus,
   OptimizeReport,
@@ -15,6 +20,8 @@ import type {
   VacuumReport,
   VacuumRequest,
 } from './maintenance-report.js';
+import type { StateDesk } from './state-desk.js';
+import type { HeldTable } from './table-holds.js';
 
 /** Time comes in from outside, so tests own it. */
 export interface Clock {
@@ -57,6 +64,18 @@ export type EngineEvent =
       readonly confirmedLsn: string;
       readonly remainingBytes: number | null;
     }
+  /** A page of a stream is durable, or there was nothing to write. */
+  | {
+      readonly kind: 'page_committed';
+      readonly source: string;
+      readonly durationMs: number;
+      readonly transactions: number;
+      /** What was committed in Postgres until then has landed; ISO. */
+      readonly asOf: string;
+      readonly tables: readonly PageCounts[];
+    }
+  /** A session with a source has ended: a sync, or a follower's from one interruption to the next. */
+  | { readonly kind: 'source_ended'; readonly run: SourceRun; readonly at: string }
   | { readonly kind: 'waiting'; readonly address: string; readonly what: string }
   | { readonly kind: 'table_failed'; readonly address: string; readonly error: PlainError }
   | { readonly kind: 'notice'; readonly address: string; readonly message: string }
@@ -73,6 +92,15 @@ export type ChangeResult =
   | { readonly change: Change; readonly status: 'failed'; readonly error: PlainError }
   /** An earlier change of the same source failed and this one builds on it, or the apply was cancelled. */
   | { readonly change: Change; readonly status: 'not_attempted'; readonly because: string };
+
+/** What a page brought to one table. */
+export interface PageCounts {
+  readonly address: string;
+  readonly inserted: number;
+  readonly updated: number;
+  readonly deleted: number;
+  readonly rejected: number;
+}
 
 export interface TableRun {
   readonly address: string;
@@ -192,6 +220,8 @@ export interface SourceStatus {
     /** Level, growth and time left; growth is told from what a daemon or an earlier sync saw. Null where nobody could look. */
     readonly lag: LagFacts | null;
   } | null;
+  /** Since when nothing of it is synced, while its slot goes on holding WAL; ISO. Null: it is not paused. */
+  readonly pausedAt: string | null;
   /** The slot holds back too much WAL, or was dropped for it, or could not be; null while all is well. */
   readonly errored: PlainError | null;
   /** Why the server could not be asked; null when it was. */
@@ -200,6 +230,8 @@ export interface SourceStatus {
   readonly destinationTrouble: PlainError | null;
   /** Of a lake: what its upkeep found last; null before the first, and of other destinations. */
   readonly maintenance: MaintenanceStatus | null;
+  /** The source left the file and its removal was applied: what could not be cleaned up yet. Null for all others. */
+  readonly cleanup: { readonly since: string; readonly left: readonly LeftThing[] } | null;
   readonly tables: readonly TableStatus[];
 }
 
@@ -215,9 +247,33 @@ export interface QueryResult {
   readonly rows: readonly (readonly (string | null)[])[];
 }
 
+/** An answer as it comes, of which only one page is held. */
+export interface QueryPages {
+  readonly columns: QueryResult['columns'];
+  /** As {@link QueryResult.rows}. */
+  readonly pages: AsyncIterable<QueryResult['rows']>;
+}
+
+/** The same as Arrow, with every type as exact as Arrow has it. */
+export interface QueryBatches {
+  readonly schema: Schema;
+  readonly batches: AsyncIterable<RecordBatch>;
+}
+
+export interface QueryRequest {
+  /** Null: the only one. */
+  readonly destination: string | null;
+  /** One statement, which reads. */
+  readonly sql: string;
+}
+
 export interface PlanRequest {
   /** Addresses; only changes at or below them stay in the plan. */
   readonly targets: readonly string[];
+  /** False: only the state is read, and the plan may not be applied. Absent: true. */
+  readonly refresh?: boolean;
+  /** Only what changed in Postgres since the last apply; such a plan may not be applied. Absent: false. */
+  readonly driftOnly?: boolean;
 }
 
 export interface SyncRequest {
@@ -231,15 +287,26 @@ export interface SyncRequest {
 
 /**
  * Everything that Sluice does, as the CLI and the daemon see it. One engine serves one config file; each call takes the
- * state lock for as long as it changes something. All errors are SluiceErrors.
+ * state lock for as long as it changes something. Calls may overlap: each waits for its turn with a source
+ * (state-access.ts), so that what goes on with one source keeps no other waiting. All errors are SluiceErrors.
  */
 export interface Engine {
   readonly config: Config;
+  /** The document itself, for `sluice state`. */
+  readonly state: StateDesk;
   /** Looks at sources, state and destinations; changes nothing. */
   plan(request: PlanRequest, signal: AbortSignal): Promise<Plan>;
-  /** Does the control work of a plan and queues its loads. @throws PLAN_STALE, STATE_LOCKED */
+  /**
+   * Does the control work of a plan and queues its loads. Sources that the plan says nothing of go on meanwhile; a run of
+   * one that it does is waited for, not for long.
+   * @throws PLAN_STALE, PLAN_UNOBSERVED, STATE_LOCKED
+   */
   apply(plan: Plan, signal: AbortSignal): Promise<readonly ChangeResult[]>;
-  /** Runs loads and streams. Table failures are in the report, not thrown. @throws STATE_LOCKED, ADDRESS_UNKNOWN */
+  /**
+   * Runs loads and streams. Another sync of the same source is waited for as long as it takes, each source by itself. Table
+   * failures are in the report, not thrown.
+   * @throws STATE_LOCKED where another process works with the state, ADDRESS_UNKNOWN
+   */
   sync(request: SyncRequest, signal: AbortSignal): Promise<SyncReport>;
   /**
    * Compares tables with their source, row by row, streaming on meanwhile. A table's trouble is in its verdict.
@@ -253,25 +320,52 @@ export interface Engine {
    * @throws STATE_LOCKED, ADDRESS_UNKNOWN
    */
   follow(source: string, signal: AbortSignal): Promise<SourceRun>;
+  /**
+   * Tables of a source that failed in this engine's syncs and are left alone until their next try. Who asks for a sync by
+   * address, or forces one, has them tried at once.
+   */
+  heldTables(source: string): readonly HeldTable[];
   status(signal: AbortSignal): Promise<StatusReport>;
   /** Asks for a new load of tables (raises their generation). @throws ADDRESS_UNKNOWN */
   resync(addresses: readonly string[], reason: string, signal: AbortSignal): Promise<readonly string[]>;
+  /**
+   * Lets nothing of sources or tables be synced until they are resumed; see state/pause.ts for what that means.
+   * @returns what it means, for each address. @throws ADDRESS_UNKNOWN, STATE_LOCKED
+   */
+  pause(addresses: readonly string[], signal: AbortSignal): Promise<readonly Pausing[]>;
+  /** @throws ADDRESS_UNKNOWN, PAUSED for a table that only its source keeps back, STATE_LOCKED, DESTINATION_BUSY */
+  resume(addresses: readonly string[], signal: AbortSignal): Promise<readonly Resuming[]>;
   /** Writes small files of lakes anew as larger ones, and files with many deleted rows. @throws STATE_LOCKED, ADDRESS_UNKNOWN */
   optimize(request: OptimizeRequest, signal: AbortSignal): Promise<OptimizeReport>;
   /** Deletes files of lakes that nothing has referred to for as long as the retention. @throws STATE_LOCKED, ADDRESS_UNKNOWN */
   vacuum(request: VacuumRequest, signal: AbortSignal): Promise<VacuumReport>;
   /**
    * The part of both that is due, as `maintenance:` of the destinations says. Failures are events.
-   * @param options until: no more work is begun after this
+   * @param options until: when a source is needed for something else; no more work on it is begun after this
    * @returns when to ask again; null: there is no lake
    * @throws STATE_LOCKED
    */
-  maintain(options: { readonly until: Date }, signal: AbortSignal): Promise<Date | null>;
+  maintain(options: { readonly until: (source: string) => Date }, signal: AbortSignal): Promise<Date | null>;
+  /**
+   * Tries again, until the signal aborts, what could not be cleaned up of sources that left the file and whose removal was
+   * applied: apart from the other calls, under the state lock only where something can be done. Failures are in the state,
+   * and events where they are new.
+   */
+  keepClean(options: KeepCleanOptions, signal: AbortSignal): Promise<void>;
   doctor(signal: AbortSignal): Promise<readonly Finding[]>;
+  /** Looks at the tables that databases have, without the state lock. @throws ADDRESS_UNKNOWN */
+  discover(request: DiscoverRequest, signal: AbortSignal): Promise<DiscoverReport>;
   /** SQL for a self-managed publication (and the role's grants) of one source. */
   setupSql(source: string, signal: AbortSignal): Promise<string>;
-  /** Read-only SQL against a DuckDB destination. */
+  /** Read-only SQL against a destination, for answers that are small. */
   query(destination: string | null, sql: string, signal: AbortSignal): Promise<QueryResult>;
+  /**
+   * The same for answers of any size. The destination is open until `use` has read what it wants.
+   * @throws QUERY_FAILED, DESTINATION_FAILED, DESTINATION_BUSY, QUERY_READ_ONLY, ADDRESS_UNKNOWN, what `use` throws
+   */
+  queryPages<T>(request: QueryRequest, use: (answer: QueryPages) => Promise<T>, signal: AbortSignal): Promise<T>;
+  /** @throws as queryPages, and QUERY_UNREPRESENTABLE */
+  queryBatches<T>(request: QueryRequest, use: (answer: QueryBatches) => Promise<T>, signal: AbortSignal): Promise<T>;
   /**
    * Watches how much WAL the slots hold back until the signal aborts, apart from all that the other calls do and without
    * the state lock; drops a slot that holds back too much where the config says so.

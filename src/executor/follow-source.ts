@@ -10,6 +10,7 @@ import { Mutex } from './mutex.js';
 import type { SyncSourceDeps, SyncSourceRequest } from './source-sync-run.js';
 import type { StateAccess } from './state-access.js';
 import { syncSource } from './sync-source.js';
+import type { Verdicts } from './table-holds.js';
 
 /** After the abort: a page that is being written may end, and the slot is given back in order (law 10). */
 const DRAIN_MS = 6_000;
@@ -29,11 +30,17 @@ export interface FollowDeps {
   readonly requestOf: (
     settings: SourceConfig,
     state: SourceState,
-  ) => Pick<SyncSourceRequest, 'source' | 'connection' | 'state' | 'ownKeys' | 'heartbeat' | 'snapshot'>;
+  ) => Pick<
+    SyncSourceRequest,
+    'source' | 'connection' | 'state' | 'ownKeys' | 'heartbeat' | 'snapshot' | 'parallelTables'
+  >;
   /** The guard's look at the slot before it is read. */
   readonly lookAtLag: (source: string, state: SourceState, signal: AbortSignal) => Promise<LagReport>;
   /** What the guard has done meanwhile, or else the trouble that was met. */
   readonly haltSince: (source: string, state: SourceState, error: PlainError | null) => Promise<PlainError | null>;
+  readonly heldTables: (state: SourceState) => Verdicts;
+  /** Tells what a session came to. */
+  readonly noteEnd: (run: SourceRun, state: SourceState) => void;
   readonly syncDeps: (source: string, destination: OpenDestination) => Omit<SyncSourceDeps, 'claim'>;
   readonly publishCopies: (destinations: ReadonlySet<string>) => Promise<ReadonlyMap<string, PlainError>>;
 }
@@ -45,6 +52,7 @@ export class Followers {
   readonly #streaming = new Set<string>();
   /** By source: a sync and a follower of it exclude each other. */
   readonly #turns = new Map<string, Mutex>();
+  #lookedAgain = new AbortController();
 
   /** Some follower has the source, or will take up again. */
   has(source: string): boolean {
@@ -63,6 +71,22 @@ export class Followers {
 
   isClaimed(source: string): boolean {
     return (this.#claims.get(source) ?? 0) > 0;
+  }
+
+  /** Those that found nothing to follow look again at once: somebody has changed the state. */
+  lookAgain(): void {
+    this.#lookedAgain.abort();
+    this.#lookedAgain = new AbortController();
+  }
+
+  /** @throws the signal's reason */
+  async sleep(ms: number, clock: Clock, signal: AbortSignal): Promise<void> {
+    try {
+      await clock.sleep(ms, AbortSignal.any([signal, this.#lookedAgain.signal]));
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof Error) || error.name !== 'AbortError') throw error;
+    }
   }
 
   async following<T>(source: string, work: () => Promise<T>): Promise<T> {
@@ -143,7 +167,7 @@ class Follower {
   }
 
   async run(): Promise<SourceRun> {
-    const { clock } = this.#deps;
+    const { clock, followers } = this.#deps;
     const startedMs = clock.monotonicMs();
     const onAbort = (): void => this.#drain();
     this.#signal.addEventListener('abort', onAbort, { once: true });
@@ -157,7 +181,8 @@ class Follower {
           error = run.error;
         }
         const nothing = run !== null && !this.#everFollowed(run);
-        if (error === null && !this.#signal.aborted) await clock.sleep(nothing ? NOTHING_MS : AGAIN_MS, this.#signal);
+        if (error === null && !this.#signal.aborted)
+          await followers.sleep(nothing ? NOTHING_MS : AGAIN_MS, clock, this.#signal);
       }
     } catch (cause) {
       if (!this.#signal.aborted) throw cause;
@@ -173,7 +198,7 @@ class Follower {
   /** From one time that somebody else needs the state to the next. Null: somebody needs it already. */
   #session(): Promise<SourceRun | null> {
     const { access, followers, source } = this.#deps;
-    return access.follow(this.#signal, async () => {
+    return access.follow(source, this.#signal, async () => {
       if (followers.isClaimed(source)) return null;
       return followers.inTurn(source, async () => ((await this.#isEnough()) ? null : this.#sync()));
     });
@@ -195,14 +220,10 @@ class Follower {
     const facts = lag === null ? null : lagFacts(lag);
     if (halted !== null) return { ...emptyRun(source, toPlain(halted)), lag: facts };
     const name = state.destination;
-    const destination = await destinations.get(name);
     // While it loads and catches up the file is needed all the time; afterwards only for each page.
-    destination.users += 1;
-    let holds = true;
+    const { destination, letGo: release } = await destinations.hold(name);
     const letGo = async (): Promise<void> => {
-      if (!holds) return;
-      holds = false;
-      destination.users -= 1;
+      release();
       await destinations.release(name);
     };
     const deps = this.#deps.syncDeps(source, destination);
@@ -219,6 +240,7 @@ class Follower {
           force: false,
           untilCaughtUp: false,
           followedElsewhere: false,
+          held: this.#deps.heldTables(state),
           following: {
             flush: settings.cdc.flush,
             onFollowing: async () => {
@@ -237,7 +259,9 @@ class Follower {
         { ...deps, claim: async () => false },
         this.#hard.signal,
       );
-      return { ...run, error: await this.#deps.haltSince(source, state, run.error), lag: facts };
+      const ended = { ...run, error: await this.#deps.haltSince(source, state, run.error), lag: facts };
+      this.#deps.noteEnd(ended, state);
+      return ended;
     } catch (cause) {
       if (this.#signal.aborted) throw cause;
       const error = toPlain(asSluiceError(cause));
@@ -250,7 +274,7 @@ class Follower {
 
   async #isEnough(): Promise<boolean> {
     const { access, followers, source } = this.#deps;
-    return this.#signal.aborted || followers.isClaimed(source) || (await access.isWanted());
+    return this.#signal.aborted || followers.isClaimed(source) || (await access.isWanted(source));
   }
 
   /** A sync is broken off, as any sync is; following ends by itself, in time or at once. */

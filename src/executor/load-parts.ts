@@ -21,8 +21,11 @@ export interface PartDeps {
   readonly readers: SnapshotReaders;
   readonly destination: OpenDestination;
   readonly clock: Clock;
-  /** How long rows are read before they are made durable. */
-  readonly saveEveryMs: number;
+  /**
+   * How long rows are read before they are made durable, with what was read of the source; null: nothing of that is
+   * recorded, as the load is never gone on with.
+   */
+  readonly saveEveryMs: number | null;
   readonly onProgress: (rows: number, bytes: number) => void;
 }
 
@@ -43,18 +46,18 @@ export class LoadParts {
 
   /**
    * Reads everything.
-   * @param tasks one that is not cut into ranges may be paused at any row; ranges are read to their end
+   * @param tasks may be paused at any row, for a neighbour that needs the destination; where it is recorded what was read,
+   *   a range is read to its end first
    */
   async read(into: 'load' | 'changed', tasks: readonly LoadTask[]): Promise<void> {
-    const interruptible = tasks.length === 1 && tasks[0]?.range === null;
     for (let next = 0; next < tasks.length; ) {
-      next += await this.#part(into, tasks.slice(next, next + MAX_TASKS), interruptible);
+      next += await this.#part(into, tasks.slice(next, next + MAX_TASKS));
       await failpoint(into === 'load' ? 'after_load_part' : 'after_changed_part');
     }
   }
 
   /** @returns how many of the tasks were done */
-  async #part(into: 'load' | 'changed', tasks: readonly LoadTask[], interruptible: boolean): Promise<number> {
+  async #part(into: 'load' | 'changed', tasks: readonly LoadTask[]): Promise<number> {
     const { plan, readers, destination, clock, saveEveryMs } = this.#deps;
     const threads = readers.joined.slice(0, tasks.length);
     const channel = openMergedChannel(threads.length);
@@ -63,8 +66,8 @@ export class LoadParts {
       address: plan.address,
       channel: channel.receiver,
       into,
-      ranges: tasks.flatMap(({ range }) => (range === null ? [] : [range])),
-      interruptible,
+      ranges: tasks.flatMap(({ range }) => (saveEveryMs === null || range === null ? [] : [range])),
+      interruptible: saveEveryMs === null,
     });
     const progress = threads.map(() => ({ rows: 0, bytes: 0 }));
     const copying = threads.flatMap((reader, position): Promise<CopySummary>[] => {
@@ -88,7 +91,7 @@ export class LoadParts {
     // A thread passes its own failure through its channel; one that ended cannot, and the writer's is for all to know.
     for (const side of [...copying, writing]) side.catch(() => abandonReceiver(control));
     const ended = new AbortController();
-    if (!interruptible) {
+    if (saveEveryMs !== null) {
       clock.sleep(saveEveryMs, ended.signal).then(
         () => interruptReceiver(control),
         () => undefined, // the part has ended

@@ -1,8 +1,10 @@
+import type { LogicalType } from '../batch/logical-type.js';
 import type { SnapshotConfig } from '../config/config.js';
 import type { HeapRange, LoadProgress } from '../destination/load-progress.js';
 import type { SnapshotMark } from '../destination/target-table.js';
 import type { LoadOutcome, RunRecord, StreamStart } from '../destination/writer.js';
 import { SluiceError } from '../error/sluice-error.js';
+import { keyHint } from '../source/codec/column-codec-table.js';
 import type { DecodedColumn } from '../source/copy-decoder.js';
 import { abandonReceiver, openBatchChannel } from '../thread/batch-channel.js';
 import { failpoint } from '../thread/failpoint.js';
@@ -22,6 +24,7 @@ export interface LoadDeps {
   readonly clock: Clock;
   readonly onEvent: (event: EngineEvent) => void;
   readonly run: RunRecord;
+  readonly signal: AbortSignal;
 }
 
 const REJECTED_COLUMNS: readonly DecodedColumn[] = (['key', 'column', 'source_text', 'reason'] as const).map(
@@ -65,17 +68,35 @@ export interface Resumption {
   readonly catchUp: (lsn: string) => Promise<void>;
 }
 
+export interface LoadedTable {
+  readonly run: TableRun;
+  readonly mark: SnapshotMark | null;
+  readonly outcome: LoadOutcome;
+}
+
 /**
  * Loads one table anew: COPY under one snapshot into a table beside the target, then one transaction that swaps it in.
- * A load that was broken off is gone on with where that is exact (docs/snapshots.md).
+ * A load that was broken off is gone on with where that is exact (docs/snapshots.md). Where the destination takes no more
+ * loads at once it waits for a place first, as long as that takes.
  * @param seedLsn the stream's position before the snapshot; null for methods other than cdc
  */
-export async function loadTable(
+export function loadTable(
   plan: TablePlan,
   deps: LoadDeps,
   seedLsn: string | null,
   finish: LoadFinish,
-): Promise<{ run: TableRun; mark: SnapshotMark | null; outcome: LoadOutcome }> {
+): Promise<LoadedTable> {
+  const { destination, onEvent, signal } = deps;
+  const onWait = (what: string): void => onEvent({ kind: 'waiting', address: plan.address, what });
+  return destination.withLoadPlace(onWait, signal, () => loadNow(plan, deps, seedLsn, finish));
+}
+
+async function loadNow(
+  plan: TablePlan,
+  deps: LoadDeps,
+  seedLsn: string | null,
+  finish: LoadFinish,
+): Promise<LoadedTable> {
   const { readers, destination, clock, onEvent } = deps;
   const { writer } = destination;
   const startedMs = clock.monotonicMs();
@@ -101,7 +122,7 @@ export async function loadTable(
     readers,
     destination,
     clock,
-    saveEveryMs: deps.snapshot.saveEveryMs,
+    saveEveryMs: resumption === null || mark === null ? null : deps.snapshot.saveEveryMs,
     onProgress: (rows, bytes) =>
       onEvent({ kind: 'load_progress', address: plan.address, rows: knownRows + rows, bytes, estimatedRows: null }),
   });
@@ -232,6 +253,8 @@ function isPassing(error: unknown): boolean {
     case 'SOURCE_TIMEOUT':
     case 'SOURCE_CONNECTION_LOST':
     case 'SOURCE_BUSY':
+    case 'TUNNEL_UNREACHABLE':
+    case 'TUNNEL_LOST':
     case 'DESTINATION_BUSY':
       return true;
     default:
@@ -257,12 +280,13 @@ export async function copyRejectedValues(
   for (const [position, count] of rejected.entries()) {
     if (count === 0 && earlier?.rejectedColumns.includes(position) !== true) continue;
     const name = plan.columns[position]?.name ?? '';
+    const logical: LogicalType = plan.columns[position]?.logical ?? { kind: 'varchar' };
     if (plan.target.key.includes(name)) {
       throw new SluiceError({
         code: 'KEY_NOT_REPRESENTABLE',
         address: plan.address,
         message: `${count} values of the key column "${name}" do not fit its destination type, so rows could not be told apart`,
-        hint: `give the column another type: types: { ${name}: varchar }`,
+        hint: keyHint(name, logical),
       });
     }
     const sql = rejectedSql(plan, position, where);

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { SAMPLE_ACCESS, SAMPLE_LAKE } from '../../test/config/sample-lake.js';
 import { FakeClock } from '../../test/fake/clock.js';
 import { type MemoryS3, startMemoryS3 } from '../../test/s3/memory-s3.js';
 import type { Config, DestinationConfig } from '../config/config.js';
@@ -24,16 +25,9 @@ afterEach(async () => {
 });
 
 const settings = () => ({
+  ...SAMPLE_LAKE,
   name: 'warehouse',
-  format: 'delta' as const,
-  deletes: 'dv' as const,
-  clusterByKey: false,
-  targetFileMb: 128,
-  maintenance: { everyMs: 1, retentionMs: 1, smallFileMb: 1, deletedRatio: 1 },
   workPath: path.join(folder, 'work', 'of', 'the', 'lake'),
-  cacheMb: 1,
-  memoryLimitMb: 256,
-  threads: null,
 });
 
 function bucket(access: Partial<Extract<DestinationConfig, { type: 's3' }>['access']> = {}, name = 'acme'): Config {
@@ -46,11 +40,7 @@ function bucket(access: Partial<Extract<DestinationConfig, { type: 's3' }>['acce
     type: 's3',
     bucket: name,
     prefix: 'shop',
-    access: {
-      ...{ region: null, endpoint: server.endpoint, forcePathStyle: true, keys, profile: null, assumeRole: null },
-      ...{ caFile: null, encryption: null, connectTimeoutMs: 1_000, requestTimeoutMs: 1_000, maxAttempts: 1 },
-      ...{ concurrency: 16, partSizeMb: 16, ...access },
-    },
+    access: { ...SAMPLE_ACCESS, endpoint: server.endpoint, forcePathStyle: true, keys, ...access },
   });
 }
 

@@ -14,11 +14,15 @@ import { checkStream } from './stream-check.js';
 /** What the guard wants to know beside the catalogs. */
 export type GuardLook = Pick<ReadinessRequest, 'depth' | 'now'>;
 
+/** A destination that only sources have which left the file is not waited for. */
+const LEFT_WAIT_MS = 1_000;
+
 /**
  * Looks at every source and destination that config and state name. A source that cannot be reached becomes a member
  * with its error.
  * @param look absent: the catalogs are enough
- * @param onTrouble takes what keeps a destination from being read, which then counts as empty; absent: it is thrown
+ * @param onTrouble takes what keeps a destination from being read, which then counts as empty; absent: it is thrown, save
+ *   of one that only sources have which left the file: their removal looks at it when it gets there
  */
 export async function observe(
   config: Config,
@@ -40,7 +44,8 @@ export async function observe(
       ];
     }),
   );
-  const names = new Set(Object.values(config.sources).map((source) => source.destination));
+  const needed = new Set(Object.values(config.sources).map((source) => source.destination));
+  const names = new Set(needed);
   for (const source of Object.values(state?.sources ?? {})) {
     if (config.destinations[source.destination] !== undefined) names.add(source.destination);
   }
@@ -48,12 +53,14 @@ export async function observe(
   for (const name of names) {
     try {
       const destination = await deps.destinations.get(name);
-      destinations[name] = await destination.writer.readFacts();
-      await destination.writer.release();
+      destinations[name] = await destination.writer.readFacts(
+        needed.has(name) ? undefined : { busyWaitMs: LEFT_WAIT_MS },
+      );
+      await deps.destinations.release(name);
     } catch (error) {
-      if (onTrouble === null) throw error;
+      if (onTrouble === null && needed.has(name)) throw error;
       signal.throwIfAborted();
-      onTrouble(name, toPlain(asSluiceError(error)));
+      onTrouble?.(name, toPlain(asSluiceError(error)));
     }
   }
   const checked = await Promise.all(

@@ -1,17 +1,19 @@
-import { SluiceError } from '../error/sluice-error.js';
 import type { ReaderThread, SnapshotTaken } from './reader/reader-thread.js';
 import { snapshotOf, type TablePlan } from './table-plan.js';
 
 /** The threads that read one table together: the first takes the snapshot, the others join it. */
 export class SnapshotReaders {
   readonly first: ReaderThread;
-  readonly #openMore: () => Promise<ReaderThread>;
+  readonly #openMore: () => Promise<ReaderThread | null>;
   readonly #parallel: number;
   readonly #opened: ReaderThread[] = [];
   #joined: ReaderThread[] = [];
 
-  /** @param openMore opens a thread beside the first; called when a table is large enough for it, and kept until close() */
-  constructor(first: ReaderThread, parallel: number, openMore: () => Promise<ReaderThread>) {
+  /**
+   * @param openMore opens a thread beside the first, null where the server has no room for its session; called when a table
+   *   is large enough for it, and kept until close()
+   */
+  constructor(first: ReaderThread, parallel: number, openMore: () => Promise<ReaderThread | null>) {
     this.first = first;
     this.#parallel = parallel;
     this.#openMore = openMore;
@@ -43,16 +45,10 @@ export class SnapshotReaders {
     }
   }
 
-  /** @returns null where the server has no room for another session: then it goes with fewer */
   async #open(): Promise<ReaderThread | null> {
-    try {
-      const reader = await this.#openMore();
-      this.#opened.push(reader);
-      return reader;
-    } catch (error) {
-      if (error instanceof SluiceError && error.code === 'SOURCE_BUSY') return null;
-      throw error;
-    }
+    const reader = await this.#openMore();
+    if (reader !== null) this.#opened.push(reader);
+    return reader;
   }
 
   async end(): Promise<void> {

@@ -1,16 +1,17 @@
-import type { Config } from '../config/config.js';
+import type { Config, SecretReference, SshHopConfig, TunnelConfig } from '../config/config.js';
 import { resolveSecret, type SecretDeps } from '../config/secret.js';
 import { SluiceError } from '../error/sluice-error.js';
 import { type ConnectTarget, connectSource, type SourceConnection } from '../source/connect.js';
+import type { SshHop, TunnelTarget } from '../source/tunnel/target.js';
 import { connectionFingerprint } from '../state/fingerprint.js';
 import type { SourceState } from '../state/state.js';
 
 /** Opens connections by the name of their entry. Secrets are resolved at that moment and kept nowhere else. */
 export class SourceConnections {
-  readonly #config: Config;
+  readonly #config: Pick<Config, 'connections'>;
   readonly #secrets: SecretDeps;
 
-  constructor(config: Config, secrets: SecretDeps) {
+  constructor(config: Pick<Config, 'connections'>, secrets: SecretDeps) {
     this.#config = config;
     this.#secrets = secrets;
   }
@@ -22,7 +23,41 @@ export class SourceConnections {
       throw new SluiceError({ code: 'CONFIG_INVALID', message: `connection "${name}" is not in the config` });
     }
     const password = connection.password === null ? null : await resolveSecret(connection.password, this.#secrets);
-    return { ...connection, password };
+    const tunnel = connection.tunnel === null ? null : await this.#tunnel(connection.tunnel, name);
+    return { ...connection, password, tunnel };
+  }
+
+  async #tunnel(tunnel: TunnelConfig, connection: string): Promise<TunnelTarget> {
+    const option = `connections.${connection}.tunnel`;
+    const through = tunnel.through.map((hop, index) => this.#hop(hop, `${option}.through[${index}]`));
+    return { hops: await Promise.all([...through, this.#hop(tunnel, option)]) };
+  }
+
+  async #hop(hop: SshHopConfig, option: string): Promise<SshHop> {
+    const resolve = (secret: SecretReference | null) => (secret === null ? null : resolveSecret(secret, this.#secrets));
+    const { host, port, user, hostKey, knownHosts } = hop;
+    return {
+      host,
+      port,
+      user,
+      hostKey,
+      knownHosts,
+      option,
+      password: await resolve(hop.password),
+      privateKey: await resolve(hop.privateKey),
+      passphrase: await resolve(hop.passphrase),
+      agentSocket: hop.agent ? this.#agentSocket(option) : null,
+    };
+  }
+
+  #agentSocket(option: string): string {
+    const socket = this.#secrets.env['SSH_AUTH_SOCK'];
+    if (socket !== undefined && socket !== '') return socket;
+    throw new SluiceError({
+      code: 'SECRET_MISSING',
+      message: `${option}.agent: SSH_AUTH_SOCK is not set, so there is no agent to ask for keys`,
+      hint: 'start one for the process that runs sluice: eval "$(ssh-agent)" && ssh-add ~/.ssh/id_ed25519; a service is better off with private_key',
+    });
   }
 
   /** @param statementTimeoutMs kept by the server; default 0: none */
@@ -43,6 +78,16 @@ export class SourceConnections {
       await connection.end();
     }
   }
+}
+
+/** Nothing in the config reaches the database of a source any more. */
+export function noConnection(config: Config, source: string): SluiceError {
+  return new SluiceError({
+    code: 'ADDRESS_UNKNOWN',
+    address: source,
+    message: `no connection in ${config.file} reaches the database of source "${source}"`,
+    hint: `put its connection back into the file; if the database is gone for good: sluice state forget ${source}`,
+  });
 }
 
 /**

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { SnapshotConfig } from '../config/config.js';
-import { asSluiceError, type SluiceError, toPlain } from '../error/sluice-error.js';
+import { asSluiceError, SluiceError, toPlain } from '../error/sluice-error.js';
 import type { ObservedSource } from '../source/catalog-model.js';
 import type { SourceState, TableState } from '../state/state.js';
 import type { OpenDestination } from './destinations.js';
@@ -10,6 +10,7 @@ import type { LoadDeps } from './load-table.js';
 import { ReaderThread } from './reader/reader-thread.js';
 import { SnapshotReaders } from './snapshot-readers.js';
 import type { SourceConnections } from './source-connections.js';
+import type { Verdicts } from './table-holds.js';
 import { planTable, type TablePlan } from './table-plan.js';
 
 export interface SyncSourceRequest {
@@ -17,6 +18,8 @@ export interface SyncSourceRequest {
   readonly connection: string;
   readonly state: SourceState;
   readonly snapshot: SnapshotConfig;
+  /** Tables of methods other than cdc that are synced at once. */
+  readonly parallelTables: number;
   /** `schema.table` of the tables whose key is the config's and not their primary key. */
   readonly ownKeys: ReadonlySet<string>;
   /** `schema.table` to sync; null: what is due. */
@@ -30,6 +33,8 @@ export interface SyncSourceRequest {
   readonly following: Following | null;
   /** Another session of this engine follows the stream: it is left alone unless a sync is forced. */
   readonly followedElsewhere: boolean;
+  /** Tables that failed not long ago, see table-holds.ts; none where a sync was asked for. */
+  readonly held: Verdicts;
 }
 
 /** What a session that follows a stream is told from outside. */
@@ -99,9 +104,19 @@ export class SourceSyncRun {
     return ReaderThread.open(target, 'snapshot', (progress) => this.#onProgress(progress), this.signal);
   }
 
+  /** {@link openLoader}; null where the server has no room for another session: then it goes with fewer. */
+  async openOneMore(): Promise<ReaderThread | null> {
+    try {
+      return await this.openLoader();
+    } catch (error) {
+      if (error instanceof SluiceError && error.code === 'SOURCE_BUSY') return null;
+      throw error;
+    }
+  }
+
   /** The given thread and what joins it where a table is large enough. */
   readersOf(first: ReaderThread): SnapshotReaders {
-    return new SnapshotReaders(first, this.request.snapshot.parallel, () => this.openLoader());
+    return new SnapshotReaders(first, this.request.snapshot.parallel, () => this.openOneMore());
   }
 
   async close(): Promise<void> {
@@ -116,6 +131,7 @@ export class SourceSyncRun {
       clock: this.deps.clock,
       onEvent: this.deps.onEvent,
       run: { runId: this.runId, source: this.request.source, startedAt: this.startedAt },
+      signal: this.signal,
     };
   }
 
@@ -134,6 +150,21 @@ export class SourceSyncRun {
       if (stopsSource(sluiceError)) throw error;
       await this.recordFailure(plan.address, plan.state.method === 'cdc' ? 'snapshot' : plan.state.method, sluiceError);
       return false;
+    }
+  }
+
+  /**
+   * Brings what the source says of these tables and their columns to the destination. Postgres tells nobody of a new
+   * comment, so this is done whenever its catalog was looked at.
+   * @param plans of tables that are loaded: others get their comments with the load
+   */
+  async describe(plans: readonly TablePlan[]): Promise<void> {
+    if (plans.length === 0) return;
+    const { destination, onEvent } = this.deps;
+    const tables = plans.map(({ target }) => target);
+    const troubles = await destination.writer.describeTables({ source: this.request.source, tables });
+    for (const { address, error } of troubles) {
+      onEvent({ kind: 'notice', address, message: `its comments cannot be written now: ${error.message}` });
     }
   }
 
@@ -167,6 +198,13 @@ export function stopsSource(error: SluiceError): boolean {
     case 'SOURCE_TLS_UNVERIFIED':
     case 'SOURCE_CONNECTION_LOST':
     case 'SOURCE_BUSY':
+    case 'TUNNEL_UNREACHABLE':
+    case 'TUNNEL_LOGIN_REFUSED':
+    case 'TUNNEL_KEY_UNUSABLE':
+    case 'TUNNEL_HOST_KEY_UNKNOWN':
+    case 'TUNNEL_HOST_KEY_CHANGED':
+    case 'TUNNEL_FORWARD_REFUSED':
+    case 'TUNNEL_LOST':
     case 'SLOT_MISSING':
     case 'SLOT_IN_USE':
     case 'SLOT_AHEAD':

@@ -12,9 +12,10 @@ import type { ObservedSlot } from '../source/catalog-model.js';
 import { readServer } from '../source/server.js';
 import { readSlots } from '../source/slot.js';
 import type { SourceState, StateDocument, TableState } from '../state/state.js';
+import { pendingCleanups } from './clean-up.js';
 import type { Destinations } from './destinations.js';
 import type { Clock, SourceStatus, TableStatus } from './engine.js';
-import { maintenanceStatus } from './maintain.js';
+import { maintenanceStatus } from './maintenance-record.js';
 import type { MaintenanceStatus } from './maintenance-report.js';
 import { connectionOf, type SourceConnections } from './source-connections.js';
 import { checkStream } from './stream-check.js';
@@ -45,12 +46,13 @@ export async function sourceStatuses(
       for (const [source, { destination }] of Object.entries(state?.sources ?? {})) {
         if (destination === name) upkeep.set(source, await maintenanceStatus(writer.maintenance, source));
       }
-      await writer.release();
+      await deps.destinations.release(name);
     } catch (error) {
       troubles.set(name, toPlain(asSluiceError(error)));
     }
   }
   const looks = await deps.lagMemory.read();
+  const pending = new Map(pendingCleanups(config, state).map(({ source, since, left }) => [source, { since, left }]));
   return Promise.all(
     Object.entries(state?.sources ?? {}).map(async ([name, source]) => {
       const destination = facts.get(source.destination) ?? null;
@@ -61,9 +63,13 @@ export async function sourceStatuses(
         .map(([key, table]) => {
           const address = `${name}:${key}`;
           const tableFacts = destination?.tables.find((t) => t.address === address) ?? null;
-          return tableStatus(address, table, tableFacts, destination !== null, stream);
+          return tableStatus(address, table, tableFacts, destination !== null, stream, source.paused);
         });
-      const live = tables.some((table) => table.method === 'cdc' && table.phase === 'live');
+      // A paused source goes on from where it stands.
+      const live = Object.entries(source.tables).some(([key, table]) => {
+        const tableFacts = destination?.tables.find((t) => t.address === `${name}:${key}`) ?? null;
+        return table.method === 'cdc' && phaseOf(table, tableFacts, destination !== null, null).phase === 'live';
+      });
       const { slot, found, sample, unreachable } = await askSlot(
         { state: source, stream, live, streamNow: () => streamNow(name, source.destination, deps.destinations) },
         connection,
@@ -92,10 +98,12 @@ export async function sourceStatuses(
                 confirmedLsn: stream?.confirmedLsn ?? source.slot.created_lsn,
                 lag: lag === null ? null : lagFacts(lag),
               },
+        pausedAt: source.paused?.at ?? null,
         errored: erroredBy(name, source, lag, look?.dropError ?? null),
         unreachable,
         destinationTrouble: troubles.get(source.destination) ?? null,
         maintenance: upkeep.get(name) ?? null,
+        cleanup: pending.get(name) ?? null,
         tables: tables.map((table) => marked(table, found)),
       };
     }),
@@ -151,7 +159,7 @@ async function askSlot(
 async function streamNow(source: string, destination: string, destinations: Destinations): Promise<StreamFacts | null> {
   const { writer } = await destinations.get(destination);
   const facts = await writer.readFacts({ busyWaitMs: BUSY_WAIT_MS });
-  await writer.release();
+  await destinations.release(destination);
   return facts.streams.find((stream) => stream.source === source) ?? null;
 }
 
@@ -192,8 +200,9 @@ function tableStatus(
   facts: TableFacts | null,
   asked: boolean,
   stream: { readonly confirmedLsn: string; readonly confirmedAt: string } | null,
+  paused: SourceState['paused'],
 ): TableStatus {
-  const { phase, reason } = phaseOf(table, facts, asked);
+  const { phase, reason } = phaseOf(table, facts, asked, paused);
   // A quiet cdc table is as fresh as its stream: everything committed until then was looked at.
   const follows = table.method === 'cdc' && phase === 'live' && stream !== null ? stream : null;
   return {
@@ -218,9 +227,12 @@ function phaseOf(
   table: TableState,
   facts: TableFacts | null,
   asked: boolean,
+  paused: SourceState['paused'],
 ): { phase: TableStatus['phase']; reason: string | null } {
   if (!table.enabled) return { phase: 'disabled', reason: 'enabled: false' };
-  if (table.paused) return { phase: 'paused', reason: null };
+  if (table.paused) return { phase: 'paused', reason: table.pause === null ? null : `since ${table.pause.at}` };
+  // The source's line says since when.
+  if (paused !== null) return { phase: 'paused', reason: null };
   if (facts?.lastError !== null && facts?.lastError !== undefined)
     return { phase: 'failed', reason: facts.lastError.message };
   if (!asked) return { phase: 'unknown', reason: 'the destination could not be read' };

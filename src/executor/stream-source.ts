@@ -72,6 +72,11 @@ export class SourceStream {
     return this.#confirmed;
   }
 
+  /** As {@link confirmed}, or beyond it where nothing happened that was worth a write. */
+  get reached(): Lsn {
+    return laterLsn(this.#confirmed, this.#idleUntil);
+  }
+
   /** From now on pages come from there; between two pages only. */
   readFrom(feed: PageFeed): void {
     this.#feed = feed;
@@ -102,7 +107,7 @@ export class SourceStream {
     do {
       signal.throwIfAborted();
       await this.page(target, signal);
-    } while (laterLsn(this.#confirmed, this.#idleUntil) < target);
+    } while (this.reached < target);
   }
 
   /** One page of whole transactions. */
@@ -114,6 +119,7 @@ export class SourceStream {
   async #page(target: Lsn, signal: AbortSignal): Promise<void> {
     const { clock, destination } = this.#deps;
     const startedAt = clock.now().toISOString();
+    const startedMs = clock.monotonicMs();
     const streamed = this.#deps.tables.filter((table) => table.mode !== 'excluded');
     const page = await this.#stage(streamed, signal);
     if (page === null) return;
@@ -143,8 +149,21 @@ export class SourceStream {
       isIdle: this.#isIdle(page, next >= target),
     });
     this.#unseen = unseen;
+    const committed = (tables: readonly PageTableOutcome[]): void =>
+      this.#deps.onEvent({
+        kind: 'page_committed',
+        source: this.#deps.identity.source,
+        durationMs: clock.monotonicMs() - startedMs,
+        transactions: summary.transactions,
+        asOf: page.asOf ?? startedAt,
+        tables: tables.flatMap(({ index, inserted, updated, deleted, rejected }) => {
+          const address = streamed[index]?.plan.address;
+          return address === undefined ? [] : [{ address, inserted, updated, deleted, rejected }];
+        }),
+      });
     if (!outcome.recorded) {
       this.#idleUntil = next;
+      committed([]);
       return;
     }
     await failpoint('after_data_commit');
@@ -157,6 +176,7 @@ export class SourceStream {
     this.transactions += summary.transactions;
     this.changes += summary.changes;
     for (const table of outcome.tables) this.#note(streamed, table);
+    committed(outcome.tables);
     this.#deps.onEvent({
       kind: 'stream_progress',
       source: this.#deps.identity.source,

@@ -254,7 +254,11 @@ export class CdcSync {
   }
 
   async #planAgain({ address, state }: TablePlan, signal: AbortSignal): Promise<TablePlan> {
-    return this.#run.planTable(keyOf(address), state, await readCatalog(this.#control, { schema: null }, signal));
+    const observed = await readCatalog(this.#control, { schema: null }, signal);
+    const plan = this.#run.planTable(keyOf(address), state, observed);
+    const isLive = this.#tables.some((table) => table.plan.address === address && table.mode === 'live');
+    if (isLive) await this.#run.describe([plan]);
+    return plan;
   }
 }
 

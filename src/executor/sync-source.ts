@@ -11,6 +11,8 @@ import type { SourceRun, TableRun } from './engine.js';
 import { cursorColumn, cursorWhere, settledUpperBound, syncByCursor } from './incremental.js';
 import { loadTable } from './load-table.js';
 import { requirePublished } from './published-table.js';
+import type { ReaderThread } from './reader/reader-thread.js';
+import { settleAll } from './settle.js';
 import { breakError } from './slot-position.js';
 import { SourceSyncRun, type SyncSourceDeps, type SyncSourceRequest } from './source-sync-run.js';
 import type { SourceStream } from './stream-source.js';
@@ -81,21 +83,59 @@ class SourceSync {
     const plans = await planTables(this.#run, observed, facts, (key, table) =>
       table.method === 'cdc' ? due.stream : due.tables.has(key),
     );
+    await this.#run.describe(plans.filter((plan) => !needsLoad(plan.state, factsOf(facts, plan.address))));
     const streamed = plans.filter((plan) => plan.state.method === 'cdc');
     if (streamed.length > 0) {
       this.#cdc = new CdcSync(this.#run, control);
       await this.#cdc.sync(observed, facts, streamed);
     }
-    for (const plan of plans) {
-      if (plan.state.method === 'cdc') continue;
-      await this.#run.attempt(plan, () => this.#syncOther(control, plan, factsOf(facts, plan.address)));
-    }
+    await this.#syncOthers(control, plans, facts);
     const { following } = this.#run.request;
     if (following !== null) await this.#cdc?.follow(following);
   }
 
-  async #syncOther(control: SourceConnection, plan: TablePlan, facts: TableFacts | null): Promise<TableRun> {
-    const readers = this.#run.readersOf(await this.#run.openReader());
+  /** Several at once where the config says so. Those that are loaded as a whole come last: the others are soon through. */
+  async #syncOthers(control: SourceConnection, plans: readonly TablePlan[], facts: DestinationFacts): Promise<void> {
+    const isWhole = ({ state, address }: TablePlan): boolean =>
+      state.method === 'full_table' || needsLoad(state, factsOf(facts, address));
+    const others = plans.filter((plan) => plan.state.method !== 'cdc');
+    const left = [...others.filter((plan) => !isWhole(plan)), ...others.filter(isWhole)];
+    if (left.length === 0) return;
+    const opened: ReaderThread[] = [];
+    const work = async (reader: ReaderThread): Promise<void> => {
+      for (let plan = left.shift(); plan !== undefined; plan = left.shift()) {
+        const chosen = plan;
+        const known = factsOf(facts, chosen.address);
+        await this.#run.attempt(chosen, () => this.#syncOther(control, chosen, known, reader));
+      }
+    };
+    const ending = (reader: ReaderThread): Promise<void> =>
+      work(reader).catch((error: unknown) => {
+        // The source is in trouble: the others end with the table that they are at.
+        left.length = 0;
+        throw error;
+      });
+    try {
+      const first = await this.#run.openReader();
+      const wanted = Math.min(this.#run.request.parallelTables, left.length);
+      while (opened.length + 1 < wanted) {
+        const more = await this.#run.openOneMore();
+        if (more === null) break;
+        opened.push(more);
+      }
+      await settleAll([first, ...opened].map(ending));
+    } finally {
+      for (const reader of opened) await reader.close();
+    }
+  }
+
+  async #syncOther(
+    control: SourceConnection,
+    plan: TablePlan,
+    facts: TableFacts | null,
+    reader: ReaderThread,
+  ): Promise<TableRun> {
+    const readers = this.#run.readersOf(reader);
     const deps = this.#run.loadDeps(readers);
     try {
       switch (plan.state.method) {
@@ -140,6 +180,8 @@ export async function planTables(
       const address = run.addressOf(key);
       const sluiceError = asSluiceError(error);
       run.drift.push(`${address}: ${sluiceError.message}`);
+      // Told already, and its neighbours share the stream that it is looked at for.
+      if ((run.request.held.get(key) ?? 'try') !== 'try') continue;
       await run.recordFailure(address, table.method === 'cdc' ? 'stream' : table.method, sluiceError);
       // Its changes pass by from here on: only a new snapshot makes the table whole again.
       if (table.method === 'cdc' && factsOf(facts, address) !== null) {

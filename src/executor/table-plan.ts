@@ -5,7 +5,7 @@ import type { RelationTarget } from '../pgoutput/relation-cache.js';
 import { sameNames } from '../planner/suitability.js';
 import type { ObservedColumn, ObservedSource, ObservedTable } from '../source/catalog-model.js';
 import { type DecodedColumn, rejectionReason } from '../source/codec/column-codec-table.js';
-import { type Dialect, inDialect } from '../source/dialect.js';
+import { asPartition, type Dialect, inDialect } from '../source/dialect.js';
 import { quoteIdentifier, quoteLiteral, quoteQualified } from '../source/sql-identifier.js';
 import { logicalTypeOf, originalText, selectExpression, unrepresentablePredicate } from '../source/value-type.js';
 import { naturalType, widens } from '../source/widening.js';
@@ -68,7 +68,9 @@ export function planTable(
     const column = table.columns.find((c) => c.attnum === wanted.attnum);
     if (column !== undefined) {
       if (column.name !== wanted.name) drift.push(`column ${wanted.name} is called ${column.name} now`);
-      return [{ column, name: wanted.name, logical: currentType(address, wanted, column, dialect, drift) }];
+      const logical = currentType(address, wanted, column, dialect, drift);
+      const partitions = state.partition_by.includes(wanted.name);
+      return [{ column, name: wanted.name, logical: partitions ? asPartition(logical) : logical }];
     }
     if (state.primary_key.includes(wanted.name) || state.cursor === wanted.name) {
       throw new SluiceError({
@@ -91,7 +93,8 @@ export function planTable(
     observed: table,
     target: {
       ...targetTable(address, state),
-      columns: columns.map(({ name, logical }) => ({ name, type: logical })),
+      columns: columns.map(({ name, logical, column }) => ({ name, type: logical, comment: column.comment })),
+      comment: table.comment,
       widened: columns.some(
         ({ name, logical }) => duckdbTypeName(logical) !== state.columns.find((c) => c.name === name)?.target_type,
       ),

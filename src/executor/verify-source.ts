@@ -24,6 +24,7 @@ import type { SourceStream, StreamTable } from './stream-source.js';
 import { streamWhile } from './stream-while.js';
 import { CdcSync } from './sync-cdc.js';
 import { planTables } from './sync-source.js';
+import { NO_VERDICTS } from './table-holds.js';
 import { copySql, decodedColumns, snapshotOf, type TablePlan } from './table-plan.js';
 
 /**
@@ -36,7 +37,7 @@ import { copySql, decodedColumns, snapshotOf, type TablePlan } from './table-pla
  */
 
 export interface VerifySourceRequest
-  extends Omit<SyncSourceRequest, 'force' | 'untilCaughtUp' | 'following' | 'followedElsewhere'> {
+  extends Omit<SyncSourceRequest, 'force' | 'untilCaughtUp' | 'following' | 'followedElsewhere' | 'held'> {
   readonly samplePercent: number | null;
   readonly seed: string;
   readonly limit: number;
@@ -64,7 +65,7 @@ export async function verifySource(
   signal: AbortSignal,
 ): Promise<TableVerdict[]> {
   const run = new SourceSyncRun(
-    { ...request, force: true, untilCaughtUp: true, following: null, followedElsewhere: false },
+    { ...request, force: true, untilCaughtUp: true, following: null, followedElsewhere: false, held: NO_VERDICTS },
     deps,
     signal,
   );

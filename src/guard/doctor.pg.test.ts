@@ -59,6 +59,7 @@ function configOf(management: 'managed' | 'self_managed'): {
       heartbeat: true,
     },
     snapshot: { parallel: 1, saveEveryMs: 20_000 },
+    parallelTables: 1,
     tables: [exact('users'), exact('events'), exact('bare')],
   };
   const connection: ConnectionConfig = {
@@ -76,7 +77,7 @@ function configOf(management: 'managed' | 'self_managed'): {
     file: '/etc/sources.yaml',
     hash: '',
     state: { type: 'file', path: '/var/state.json' },
-    daemon: { http: null, autoApply: 'additive' },
+    daemon: { http: null, socket: '/var/control.sock', autoApply: 'additive' },
     connections: { shop_db: connection },
     destinations: {
       warehouse: {
@@ -86,6 +87,7 @@ function configOf(management: 'managed' | 'self_managed'): {
         publish: null,
         memoryLimitMb: 64,
         threads: null,
+        parallelLoads: null,
       },
     },
     sources: { shop: source },
@@ -97,7 +99,10 @@ function configOf(management: 'managed' | 'self_managed'): {
 
 async function look(connection: ConnectionConfig) {
   const { signal } = new AbortController();
-  const session = await connectSource({ ...connection, password: 'sluice' }, { purpose: 'doctor', signal });
+  const session = await connectSource(
+    { ...connection, password: 'sluice', tunnel: null },
+    { purpose: 'doctor', signal },
+  );
   try {
     return { ok: true as const, source: await readCatalog(session, { schema: null }, signal) };
   } finally {

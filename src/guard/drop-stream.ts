@@ -126,7 +126,11 @@ export async function dropOwnPublication(
   const [found] = await connection.query<PublicationContent>(contentSql(connection.versionNum), [publication], signal);
   if (found === undefined) return 'absent';
   const ours = new Set(source.publication_tables);
-  const foreign = found.members.some(([schema, name]) => !ours.has(formatTableKey(schema, name)));
+  // A table that was renamed since is ours all the same.
+  const oids = new Set(Object.values(source.tables).map(({ oid }) => oid));
+  const foreign = found.members.some(
+    ([schema, name, oid]) => !oids.has(oid) && !ours.has(formatTableKey(schema, name)),
+  );
   if (found.wide || foreign) return 'shared';
   return await dropPublication(connection, publication, signal);
 }
@@ -134,7 +138,7 @@ export async function dropOwnPublication(
 interface PublicationContent {
   /** All tables, or whole schemas, which Sluice does not publish. */
   readonly wide: boolean;
-  readonly members: readonly (readonly [string, string])[];
+  readonly members: readonly (readonly [string, string, number])[];
 }
 
 /** Only the catalog's own rows: what is published in effect takes long to tell where there are many tables. */
@@ -145,7 +149,7 @@ function contentSql(versionNum: number): string {
       : 'false';
   return `
     select p.puballtables or ${schemas} as "wide", coalesce((
-      select pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, c.relname))
+      select pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, c.relname, c.oid::int8))
       from pg_catalog.pg_publication_rel as r join pg_catalog.pg_class as c on c.oid = r.prrelid
         join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
       where r.prpubid = p.oid), '[]') as "members"

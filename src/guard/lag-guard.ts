@@ -5,7 +5,7 @@ import type { SourceConnection } from '../source/connect.js';
 import { recordHalt } from '../state/halt.js';
 import { type StateLock, withLock } from '../state/lock.js';
 import type { Halt, SourceState } from '../state/state.js';
-import type { StateFile } from '../state/state-file.js';
+import type { StateStore } from '../state/state-store.js';
 import { type AlertContent, type AlertEvent, alertEvent } from './alert.js';
 import { dropOverdueSlot, dropOwnPublication } from './drop-stream.js';
 import { haltError, haltOf, lagHint, lagMessage } from './lag-error.js';
@@ -46,7 +46,7 @@ export interface LagGuardDeps {
   readonly config: Config;
   readonly clock: Clock;
   readonly host: string;
-  readonly stateFile: StateFile;
+  readonly stateFile: StateStore;
   readonly stateLock: StateLock;
   readonly memory: LagMemory;
   /** The connection entry of a source, which may have left the file; null where there is none. */

@@ -469,7 +469,7 @@ async function doctor(postgres: TestPostgres, c: Case, now = () => new Date()): 
   const target = config.connections['shop_db'];
   const source = config.sources['shop'];
   if (target === undefined || source === undefined) throw new Error('the sample config has no source');
-  const open = () => connectSource({ ...target, password: 'sluice' }, { purpose: 'doctor', signal });
+  const open = () => connectSource({ ...target, password: 'sluice', tunnel: null }, { purpose: 'doctor', signal });
   const connection = await open();
   try {
     const catalog = await readCatalog(connection, { schema: null }, signal);

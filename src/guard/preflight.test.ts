@@ -11,7 +11,7 @@ const createPublication: Change = {
   address: 'shop:publication',
   destructive: false,
   reason: '',
-  cost: { rows: null, bytes: null, seconds: null, basis: 'none' },
+  cost: { rows: null, bytes: null, seconds: null, wal_bytes: 0, basis: 'none' },
   details: {
     publication: 'sluice_pub_shop',
     tables: [],
@@ -39,6 +39,9 @@ function blocked(c: {
     summary: { add: 0, change: 0, destroy: 0, destructive: 0, rows: 0, bytes: 0, seconds: 0 },
     blockers: [],
     notices: [],
+    basis: { kind: 'observed' },
+    drift: [],
+    unknown: [],
   };
   const source: ObservedSource = {
     server: { ...server, walLevel: 'replica', usedWalSenders: c.usedWalSenders ?? 0 },

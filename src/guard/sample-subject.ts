@@ -64,6 +64,7 @@ export const id: ObservedColumn = {
   identity: '',
   storage: 'p',
   hasDefault: false,
+  comment: null,
 };
 
 export const users: ObservedTable = {
@@ -86,6 +87,7 @@ export const users: ObservedTable = {
   ownedByCurrentUser: true,
   readableColumns: null,
   rowSecurity: false,
+  comment: null,
 };
 export const events: ObservedTable = { ...users, oid: 200, name: 'events', kind: 'p', partitionOids: [201] };
 export const eventsPart: ObservedTable = {
@@ -153,6 +155,7 @@ const warehouse: DestinationConfig = {
   publish: null,
   memoryLimitMb: 256,
   threads: null,
+  parallelLoads: null,
 };
 
 export const table: TableConfig = {
@@ -192,6 +195,7 @@ export function configOf(c: Case): Config {
     schema: null,
     metadataPrefix: '_ph_',
     snapshot: { parallel: 1, saveEveryMs: 20_000 },
+    parallelTables: 1,
     targetSchema: '{schema}',
     cdc: {
       management: 'managed',
@@ -224,7 +228,7 @@ export function configOf(c: Case): Config {
     file: '/etc/sources.yaml',
     hash: '',
     state: { type: 'file', path: '/var/state.json' },
-    daemon: { http: null, autoApply: 'additive' },
+    daemon: { http: null, socket: '/var/control.sock', autoApply: 'additive' },
     connections: { shop_db: connection },
     destinations: { warehouse },
     sources: { shop: source },

@@ -12,19 +12,36 @@ export function checkTls(subject: Subject): Finding[] {
   if (isLocal(connection.host) && connection.tunnel === null) return [];
   const mode = connection.tls.mode;
   const finding = { address: source.name, fixSql: null, needsRestart: false };
+  const { tunnel } = connection;
+  const through: Finding[] = [];
+  if (tunnel !== null) {
+    through.push({
+      ...finding,
+      level: 'info',
+      code: 'TUNNEL',
+      message: `the connection goes through ${[...tunnel.through, tunnel].map((hop) => `${hop.user}@${hop.host}:${hop.port}`).join(', then ')}`,
+      why: 'the SSH host and its key were checked; what lies beyond it is reached from there',
+    });
+  }
+  // A unix socket lies on the SSH host itself.
+  if (connection.host.startsWith('/')) return through;
   if (!catalog.server.tls) {
     return [
+      ...through,
       {
         ...finding,
         level: 'warning',
         code: 'TLS_OFF',
-        message: `the connection to ${connection.host} is not encrypted (tls.mode: ${mode})`,
+        message:
+          tunnel === null
+            ? `the connection to ${connection.host} is not encrypted (tls.mode: ${mode})`
+            : `between the SSH host ${tunnel.host} and ${connection.host} the connection is not encrypted (tls.mode: ${mode})`,
         why: 'password exchange and rows can be read and changed on the way; set tls.mode: verify-full',
       },
     ];
   }
   const last = known(subject.readiness?.details?.encryption);
-  const findings: Finding[] = [];
+  const findings: Finding[] = [...through];
   if (last?.encrypted === false) {
     findings.push({
       ...finding,
