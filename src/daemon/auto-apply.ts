@@ -11,6 +11,14 @@ export type AutoApply =
   | { readonly kind: 'wait'; readonly because: string; readonly changes: readonly Change[] };
 
 /**
+ * A plan without what goes on with removals that were consented to: that has a loop of its own, and its failures are no
+ * trouble of the config.
+ */
+export function withoutCleanup(plan: Plan): Plan {
+  return { ...plan, changes: plan.changes.filter(({ origin }) => origin !== 'cleanup') };
+}
+
+/**
  * Law 5 for the daemon: destructive changes wait for a person unless the setting says `all`. A plan that holds some is
  * left whole, as its other changes may build on them.
  * @param halted sources whose slot the guard dropped: made anew by itself it would fill the disk again, so that takes a

@@ -1,4 +1,5 @@
 import { assertNever } from '../error/sluice-error.js';
+import type { PendingSource } from '../executor/clean-up.js';
 import type { ChangeResult, EngineEvent } from '../executor/engine.js';
 import type { Log } from './log.js';
 
@@ -38,6 +39,10 @@ export function logEvent(log: Log, event: EngineEvent): void {
         },
         'streaming',
       );
+      return;
+    case 'page_committed':
+    case 'source_ended':
+      // For metrics; the progress of the stream and the report of the sync have their lines.
       return;
     case 'waiting':
       log.info({ address: event.address, what: event.what }, 'waiting');
@@ -110,6 +115,15 @@ function logLag(log: Log, { source, slot, lag, changed }: Extract<EngineEvent, {
   else if (lag.level === 'ok') log.info(fields, 'wal lag is well again');
   else if (lag.level === 'warning') log.warn(fields, 'wal lag reached the warning');
   else log.error(fields, 'wal lag is critical');
+}
+
+/** What is left of sources that left the file. */
+export function logPendingCleanup(log: Log, pending: readonly PendingSource[]): void {
+  if (pending.length === 0) log.info({}, 'everything is cleaned up after sources that left the file');
+  for (const { source, since, left } of pending) {
+    const things = left.map(({ what, failure }) => (failure === null ? what : `${what}: ${failure.message}`));
+    log.warn({ source, since, left: things }, 'a source left the file and is not cleaned up yet, trying again');
+  }
 }
 
 function logChange(log: Log, result: ChangeResult): void {

@@ -1,4 +1,4 @@
-import type { Config, Schedule } from '../config/config.js';
+import type { Schedule, SourceConfig } from '../config/config.js';
 import { dueAt, scheduleKey } from '../planner/schedule.js';
 
 /**
@@ -17,21 +17,19 @@ export interface Tick {
   readonly lastAt: Date | null;
 }
 
-export function ticksOf(config: Config): readonly SourceTicks[] {
-  return Object.values(config.sources).map((source) => {
-    const schedules = new Map<string, Schedule>();
-    for (const { table } of source.tables) {
-      if (table.enabled) schedules.set(scheduleKey(table.schedule), table.schedule);
-    }
-    return { source: source.name, ticks: [...schedules.values()].map((schedule) => ({ schedule, lastAt: null })) };
-  });
+export function ticksOf(source: SourceConfig): SourceTicks {
+  const schedules = new Map<string, Schedule>();
+  for (const { table } of source.tables) {
+    if (table.enabled) schedules.set(scheduleKey(table.schedule), table.schedule);
+  }
+  return { source: source.name, ticks: [...schedules.values()].map((schedule) => ({ schedule, lastAt: null })) };
 }
 
 /** When a source is due next; null for one without active tables. */
 export function nextTickAt(source: SourceTicks, now: Date): Date | null {
   let next: Date | null = null;
   for (const tick of source.ticks) {
-    const at = dueAt(tick.lastAt, tick.schedule, now);
+    const at = dueAt(tick.lastAt, tick.schedule, now, source.source);
     if (at !== null && (next === null || at.getTime() < next.getTime())) next = at;
   }
   return next;
@@ -42,18 +40,14 @@ export function isTickDue(source: SourceTicks, now: Date): boolean {
   return at !== null && at.getTime() <= now.getTime();
 }
 
-/**
- * A source's ticks after a sync that ran from `startedAt` to `endedAt`. An interval counts from the end, as the engine
- * counts it from a run that ended before that: at the next tick it is due for certain. A cron tick counts from the
- * start, so that one that fell into the run is not lost.
- */
-export function tickAfter(source: SourceTicks, startedAt: Date, endedAt: Date): SourceTicks {
+/** A source's ticks after a sync that began at `startedAt`. What became due while it ran is not lost. */
+export function tickAfter(source: SourceTicks, startedAt: Date): SourceTicks {
   return {
     source: source.source,
     ticks: source.ticks.map((tick) => {
-      const at = dueAt(tick.lastAt, tick.schedule, startedAt);
+      const at = dueAt(tick.lastAt, tick.schedule, startedAt, source.source);
       if (at === null || at.getTime() > startedAt.getTime()) return tick;
-      return { schedule: tick.schedule, lastAt: tick.schedule.kind === 'every' ? endedAt : startedAt };
+      return { schedule: tick.schedule, lastAt: startedAt };
     }),
   };
 }
