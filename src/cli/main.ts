@@ -4,7 +4,9 @@ import { homedir, hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { asSluiceError } from '../error/sluice-error.js';
 import { COMMANDS } from './commands/all.js';
-import { readConfigFile } from './config-file.js';
+import { checkConfigText, readConfigFile, readStateConfig } from './config-file.js';
+import { createText, replaceText } from './config-writing.js';
+import { openInterview } from './interview.js';
 import { packageVersion } from './package-version.js';
 import { processTerminal } from './process-terminal.js';
 import { realClock } from './real-clock.js';
@@ -25,6 +27,7 @@ const PACKAGE_ROOT = new URL('../../', import.meta.url);
 process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
 
 const readText = (path: string | URL): Promise<string> => readFile(path, 'utf8');
+const surroundings = { env: process.env, cwd: process.cwd(), homeDir: homedir() };
 const terminal = processTerminal(process);
 // A fault that no command caught still ends in one clear block.
 process.on('uncaughtException', (error) => {
@@ -39,21 +42,33 @@ const exitCode = await runCli(
     version: packageVersion(await readText(new URL('package.json', PACKAGE_ROOT))),
     terminal,
     clock: realClock,
-    host: { name: hostname(), pid: process.pid, env: process.env, homeDir: homedir() },
+    host: { name: hostname(), pid: process.pid, env: surroundings.env, homeDir: surroundings.homeDir },
     files: {
       readText: (path) => readText(resolve(path)),
       writeText: (path, text) => writeFile(resolve(path), text),
+      replaceText,
+      createText,
     },
     readSchema: () => readText(new URL('schema/sources.schema.json', PACKAGE_ROOT)),
-    readConfig: (file) =>
-      readConfigFile(file, { env: process.env, cwd: process.cwd(), homeDir: homedir(), readFile: readText }),
+    readConfig: (file) => readConfigFile(file, { ...surroundings, readFile: readText }),
+    readBaseConfig: async (file, ref) => {
+      const { readBaseConfig } = await import('./base-config.js');
+      return readBaseConfig(file, ref, surroundings);
+    },
+    checkConfig: (text, file) => checkConfigText(text, file, surroundings),
+    openInterview: terminal.ask === null ? null : (signal) => openInterview(process.stdin, process.stderr, signal),
+    readStateConfig: (from, file) => readStateConfig(from, file, { ...surroundings, readFile: readText }),
     createEngine: async (deps) => {
       const { createEngine } = await import('../executor/create-engine.js');
       return createEngine(deps);
     },
-    openLog: async (level) => {
+    onHangup: (listener) => {
+      process.on('SIGHUP', listener);
+      return () => process.off('SIGHUP', listener);
+    },
+    openLog: async (level, onLine) => {
       const { openLog } = await import('./log-output.js');
-      return openLog(level, terminal.stderr);
+      return openLog(level, terminal.stderr, process.env, onLine);
     },
   },
   abortOnSignals(process),

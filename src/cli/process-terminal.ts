@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import type { Writable } from 'node:stream';
-import type { ReadStream } from 'node:tty';
+import type { ReadStream, WriteStream } from 'node:tty';
+import { openProcessScreen } from './process-screen.js';
 import { type Sink, type Terminal, wantsColor } from './terminal.js';
 
 /** As much of a process's stdout or stderr as is needed. */
@@ -11,15 +12,19 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /** The terminal of this process. */
 export function processTerminal(process: {
   readonly stdin: ReadStream;
-  readonly stdout: Output;
+  readonly stdout: WriteStream;
   readonly stderr: Output;
   readonly env: Environment;
+  on(event: 'exit', listener: () => void): unknown;
+  off(event: 'exit', listener: () => void): unknown;
 }): Terminal {
   const { stdin, stdout, stderr, env } = process;
   const canAsk = stdin.isTTY === true && stderr.isTTY === true;
   return {
     stdout: sinkOf(stdout, env),
     stderr: sinkOf(stderr, env),
+    openScreen:
+      stdin.isTTY === true && stdout.isTTY === true && env['TERM'] !== 'dumb' ? () => openProcessScreen(process) : null,
     ask: canAsk ? (question, signal) => ask(stdin, stderr, question, signal) : null,
   };
 }
@@ -33,14 +38,29 @@ export function sinkOf(stream: Output, env: Environment): Sink {
     open = false;
   });
   return {
-    write: (text) => {
-      if (open && text !== '') stream.write(text);
+    write: (piece) => {
+      if (open && piece.length > 0) stream.write(piece);
+    },
+    drained: async () => {
+      if (open && stream.writableNeedDrain) await room(stream);
     },
     isTty,
+    isOpen: () => open,
     // Some pseudo-terminals have no size and report 0.
     columns: () => (isTty && stream.columns > 0 ? stream.columns : null),
     colors: wantsColor(isTty, env, false),
   };
+}
+
+/** Of a full stream: until it takes more, or is at its end. */
+function room(stream: Output): Promise<void> {
+  return new Promise((resolve) => {
+    const over = (): void => {
+      for (const event of ['drain', 'error', 'close']) stream.off(event, over);
+      resolve();
+    };
+    for (const event of ['drain', 'error', 'close']) stream.on(event, over);
+  });
 }
 
 /** The question goes to stderr, so that a piped stdout holds results alone. */

@@ -19,22 +19,85 @@ function read(argv: readonly string[]) {
 
 describe('argv to struct', () => {
   const syncArgs = { address: null, untilCaughtUp: false, force: false };
+  const planArgs = { out: null, detailedExitcode: false, targets: [], maxBytes: null, basis: { kind: 'observed' } };
   const applyArgs = { planFile: null, yes: false, sync: false, targets: [] };
   test.each<{ name: string; argv: string[]; command: string; args: unknown; globals?: Partial<GlobalOptions> }>([
     { name: 'validate', argv: ['validate'], command: 'validate', args: {} },
     {
+      name: 'init by a url',
+      argv: ['init', '--url', 'postgres://u:secret@h:1/d', '--yes', '--no-test', '--destination', 'a.duckdb'],
+      command: 'init',
+      args: {
+        host: 'h',
+        port: 1,
+        database: 'd',
+        user: 'u',
+        passwordEnv: null,
+        password: 'secret',
+        tls: null,
+        source: null,
+        destination: 'a.duckdb',
+        yes: true,
+        test: false,
+      },
+    },
+    { name: 'fmt', argv: ['fmt', '--check'], command: 'fmt', args: { check: true } },
+    {
+      name: 'runs',
+      argv: ['runs', '--limit', '5', '--source', 'shop', '--table', 'public.a', '--failed'],
+      command: 'runs',
+      args: { limit: 5, source: 'shop', table: 'public.a', failedOnly: true },
+    },
+    { name: 'completion', argv: ['completion', 'zsh'], command: 'completion', args: { shell: 'zsh' } },
+    {
+      name: 'complete takes options as words',
+      argv: ['complete', '--', 'ls', '--format', 'j'],
+      command: 'complete',
+      args: { words: ['ls', '--format', 'j'] },
+    },
+    {
+      name: 'discover',
+      argv: ['discover'],
+      command: 'discover',
+      args: { source: null, connection: null, schema: null, write: false },
+    },
+    {
+      name: 'discover with filters',
+      argv: ['discover', '--source', 'shop', '--schema=public', '--write'],
+      command: 'discover',
+      args: { source: 'shop', connection: null, schema: 'public', write: true },
+    },
+    {
       name: 'plan',
       argv: ['plan'],
       command: 'plan',
-      args: { out: null, detailedExitcode: false, targets: [] },
+      args: planArgs,
     },
     {
       name: 'plan with everything',
       argv: ['plan', '--out', 'a.plan', '--detailed-exitcode', '--target', 'shop', '--target=crm:public.t'],
       command: 'plan',
-      args: { out: 'a.plan', detailedExitcode: true, targets: ['shop', 'crm:public.t'] },
+      args: { ...planArgs, out: 'a.plan', detailedExitcode: true, targets: ['shop', 'crm:public.t'] },
     },
-    { name: 'show', argv: ['show', 'a.plan'], command: 'show', args: { planFile: 'a.plan' } },
+    {
+      name: 'a plan from the state',
+      argv: ['plan', '--no-refresh'],
+      command: 'plan',
+      args: { ...planArgs, basis: { kind: 'state' } },
+    },
+    {
+      name: 'a plan from an exported state',
+      argv: ['plan', '--state', 'state.json'],
+      command: 'plan',
+      args: { ...planArgs, basis: { kind: 'state_file', file: 'state.json' } },
+    },
+    {
+      name: 'a plan against a git ref',
+      argv: ['plan', '--base=origin/main'],
+      command: 'plan',
+      args: { ...planArgs, basis: { kind: 'base', ref: 'origin/main' } },
+    },
+    { name: 'show', argv: ['show', 'a.plan'], command: 'show', args: { planFile: 'a.plan', maxBytes: null } },
     { name: 'apply', argv: ['apply'], command: 'apply', args: applyArgs },
     {
       name: 'apply a saved plan and sync',
@@ -56,7 +119,14 @@ describe('argv to struct', () => {
       args: { ...syncArgs, untilCaughtUp: true },
     },
     { name: 'sync --force', argv: ['sync', '--force'], command: 'sync', args: { ...syncArgs, force: true } },
-    { name: 'status', argv: ['status'], command: 'status', args: {} },
+    { name: 'status', argv: ['status'], command: 'status', args: { everyMs: null } },
+    { name: 'status that stays', argv: ['status', '--watch'], command: 'status', args: { everyMs: 2_000 } },
+    {
+      name: 'status every minute',
+      argv: ['status', '--watch', '--every', '1m'],
+      command: 'status',
+      args: { everyMs: 60_000 },
+    },
     { name: 'ls', argv: ['ls'], command: 'ls', args: {} },
     {
       name: 'verify everything',
@@ -118,15 +188,28 @@ describe('argv to struct', () => {
       name: 'daemon',
       argv: ['daemon', '--log-level', 'debug'],
       command: 'daemon',
-      args: {},
+      args: { printUnit: false, user: 'sluice' },
       globals: { logLevel: 'debug' },
+    },
+    {
+      name: 'daemon --print-unit',
+      argv: ['daemon', '--print-unit', '--user', 'etl'],
+      command: 'daemon',
+      args: { printUnit: true, user: 'etl' },
+    },
+    { name: 'state list', argv: ['state', 'list'], command: 'state list', args: {} },
+    {
+      name: 'state show ADDRESS',
+      argv: ['state', 'show', 'shop:public.users'],
+      command: 'state show',
+      args: { address: 'shop:public.users' },
     },
     { name: 'version', argv: ['version'], command: 'version', args: {} },
     {
       name: 'global options before the command',
       argv: ['-c', 'a.yaml', '--debug', '--no-color', 'status'],
       command: 'status',
-      args: {},
+      args: { everyMs: null },
       globals: { config: 'a.yaml', debug: true },
     },
     {
@@ -147,7 +230,7 @@ describe('wrong lines', () => {
       name: 'unknown command with a near one',
       argv: ['stats'],
       message: "unknown command 'stats'",
-      hint: 'Did you mean status? (see sluice --help)',
+      hint: 'Did you mean one of state, status? (see sluice --help)',
     },
     {
       name: 'unknown option',
@@ -180,9 +263,22 @@ describe('wrong lines', () => {
       hint: 'see sluice ls --help',
     },
     {
+      name: 'two things to make a plan from',
+      argv: ['plan', '--no-refresh', '--base', 'main'],
+      message: '--refresh-only, --no-refresh, --state and --base exclude one another',
+      hint: 'see sluice plan --help',
+    },
+    {
+      name: 'fewer bytes than a plan needs to say anything',
+      argv: ['plan', '--max-bytes', '12'],
+      message: '--max-bytes needs a whole number of at least 500, not "12"',
+      hint: 'a comment on GitHub may have 65536 characters: --max-bytes 65000',
+    },
+    {
       name: 'format of another kind',
       argv: ['ls', '--format', 'xml'],
-      message: "option '--format <FORMAT>' argument 'xml' is invalid. Allowed choices are human, json, csv.",
+      message:
+        "option '--format <FORMAT>' argument 'xml' is invalid. Allowed choices are human, json, csv, markdown, ndjson, arrow.",
       hint: 'see sluice ls --help',
     },
     {
@@ -204,11 +300,41 @@ describe('wrong lines', () => {
       hint: 'for example: --sample 1%',
     })),
     {
+      name: 'discover --write of a connection',
+      argv: ['discover', '--connection', 'db', '--write'],
+      message: '--connection cannot be combined with --write',
+      hint: 'tables are added to a source: --source SOURCE',
+    },
+    {
+      name: 'init with a password for a name',
+      argv: ['init', '--password-env', 'my secret!'],
+      message: '--password-env: this is the name of a variable, not the password itself',
+      hint: 'see sluice init --help',
+    },
+    {
+      name: 'init with a port that is none',
+      argv: ['init', '--port', '70000'],
+      message: '--port is a number from 1 to 65535, not "70000"',
+      hint: 'see sluice init --help',
+    },
+    {
       name: 'a seed of no sample',
       argv: ['verify', '--seed', 'a'],
       message: '--seed goes with --sample',
       hint: 'see sluice verify --help',
     },
+    {
+      name: '--every without --watch',
+      argv: ['status', '--every', '5s'],
+      message: '--every says how often --watch looks',
+      hint: 'add --watch',
+    },
+    ...['0s', '100ms', 'often', '5'].map((every) => ({
+      name: `looking every ${every}`,
+      argv: ['status', '--watch', '--every', every],
+      message: `--every needs a duration of at least 500ms, not "${every}"`,
+      hint: 'such as 2s, 30s or 1m',
+    })),
     {
       name: 'a limit that is no number',
       argv: ['verify', '--limit', '1e3'],
@@ -254,7 +380,10 @@ describe('help', () => {
   test('of the program lists every command and the exit codes', () => {
     const help = readCommandLine(['--help'], SETTINGS);
     if (help.kind !== 'text') throw new Error('expected text');
-    for (const command of COMMANDS) expect(help.text).toContain(command.name.split(' ')[0]);
+    for (const command of COMMANDS.filter(({ hidden }) => !hidden)) {
+      expect(help.text).toContain(command.name.split(' ')[0]);
+    }
+    expect(help.text).not.toContain('complete [');
     expect(help.text).toContain('78  the config is wrong');
   });
 

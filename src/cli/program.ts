@@ -10,6 +10,7 @@ import {
   LOG_LEVELS,
   type LogLevel,
 } from './command.js';
+import { type Completion, complete } from './completion.js';
 
 /** What a command line asks for. */
 export type Selection =
@@ -25,8 +26,9 @@ export interface ProgramSettings {
 }
 
 /** One line for each group of two-word commands. */
-const GROUPS: Readonly<Record<string, string>> = {
+export const GROUPS: Readonly<Record<string, string>> = {
   cdc: 'Change data capture: publications and slots',
+  state: 'What was applied: show, move and mend its record',
 };
 
 const OVERVIEW_EXAMPLES = [
@@ -37,7 +39,7 @@ const OVERVIEW_EXAMPLES = [
   { command: 'daemon', text: 'keep everything in step until stopped' },
 ];
 
-const EXIT_CODES = `Exit codes:
+export const EXIT_CODES = `Exit codes:
   0   done
   1   something failed
   2   only of plan --detailed-exitcode: there are changes
@@ -64,6 +66,16 @@ export function readCommandLine(argv: readonly string[], settings: ProgramSettin
   const selection = selected();
   if (selection === null) throw new SluiceError({ code: 'INTERNAL', message: 'no command was selected' });
   return selection;
+}
+
+/** The program as commander knows it: what help, docs and completion are made from. */
+export function declaredProgram(settings: ProgramSettings): CommanderCommand {
+  return buildProgram(settings).program;
+}
+
+/** What may stand at the end of a line that is being typed. @param words behind `sluice`; the last may be "" */
+export function completeLine(words: readonly string[], settings: ProgramSettings): Completion {
+  return complete(declaredProgram(settings), words);
 }
 
 interface Program {
@@ -100,7 +112,10 @@ function buildProgram(settings: ProgramSettings): Program {
     .helpCommand('help [command]', 'print the help of a command')
     .option('-c, --config <FILE>', 'the config file', 'sources.yaml')
     .addOption(
-      new Option('--format <FORMAT>', 'form of the result on stdout; csv only for query')
+      new Option(
+        '--format <FORMAT>',
+        'form of the result on stdout; csv and arrow only for query, markdown for plans, ndjson for plan, apply, sync, status and logs',
+      )
         .choices(FORMATS)
         .default('human'),
     )
@@ -135,23 +150,26 @@ function groupOf(program: CommanderCommand, groups: Map<string, CommanderCommand
 }
 
 function addCommand(parent: CommanderCommand, name: string, command: Command, select: (input: Input) => void): void {
-  const target = parent.command(name).summary(command.summary);
+  const target = parent.command(name, { hidden: command.hidden }).summary(command.summary);
   target.description(
     command.description === '' ? `${command.summary}.` : `${command.summary}.\n\n${command.description}`,
   );
   target.allowExcessArguments(false);
   for (const argument of command.arguments) {
     const written = argument.variadic === true ? `${argument.name}...` : argument.name;
-    target.addArgument(new Argument(argument.required ? `<${written}>` : `[${written}]`, argument.description));
+    const declared = new Argument(argument.required ? `<${written}>` : `[${written}]`, argument.description);
+    target.addArgument(argument.choices === undefined ? declared : declared.choices(argument.choices));
   }
   for (const option of command.options) {
     switch (option.kind) {
       case 'flag':
-        target.option(`--${option.name}`, option.description);
+        target.option(flagsOf(option), option.description);
         break;
-      case 'value':
-        target.option(`--${option.name} <${option.placeholder}>`, option.description);
+      case 'value': {
+        const declared = new Option(`${flagsOf(option)} <${option.placeholder}>`, option.description);
+        target.addOption(option.choices === undefined ? declared : declared.choices(option.choices));
         break;
+      }
       case 'list':
         target.addOption(
           new Option(`--${option.name} <${option.placeholder}>`, `${option.description} (repeatable)`).argParser(
@@ -169,10 +187,19 @@ function addCommand(parent: CommanderCommand, name: string, command: Command, se
   });
 }
 
+function flagsOf({ name, short }: { readonly name: string; readonly short?: string }): string {
+  return short === undefined ? `--${name}` : `-${short}, --${name}`;
+}
+
 function inputOf(command: Command, options: Readonly<Record<string, unknown>>, given: readonly unknown[]): Input {
   const option = (name: string): unknown => {
     if (!command.options.some((each) => each.name === name)) throw undeclared(command, `--${name}`);
-    return options[camelCase(name)];
+    // Commander turns --no-test into the option "test", which is true unless it was given.
+    return name.startsWith('no-') ? options[camelCase(name.slice(3))] === false : options[camelCase(name)];
+  };
+  const negated = (name: string): boolean => {
+    if (!command.options.some((each) => each.name === name)) throw undeclared(command, `--${name}`);
+    return options[camelCase(name.slice('no-'.length))] === false;
   };
   const argument = (name: string): unknown => {
     const index = command.arguments.findIndex((each) => each.name === name);
@@ -180,7 +207,8 @@ function inputOf(command: Command, options: Readonly<Record<string, unknown>>, g
     return given[index];
   };
   return {
-    flag: (name) => option(name) === true,
+    // Commander keeps `--no-refresh` as `refresh: false`.
+    flag: (name) => (name.startsWith('no-') ? negated(name) : option(name) === true),
     value: (name) => stringOf(option(name)),
     list: (name) => stringsOf(option(name)),
     argument: (name) => stringOf(argument(name)),

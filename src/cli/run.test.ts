@@ -1,6 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { FakeClock } from '../../test/fake/clock.js';
-import { FAKE_HOST, type FakeAnswers, FakeEngine, fakeChange, fakeConfig, fakePlan } from '../../test/fake/engine.js';
+import {
+  EMPTY_STATUS,
+  FAKE_HOST,
+  type FakeAnswers,
+  FakeEngine,
+  fakeChange,
+  fakeConfig,
+  fakePlan,
+} from '../../test/fake/engine.js';
 import { type FakeTerminal, fakeTerminal } from '../../test/fake/terminal.js';
 import { SluiceError } from '../error/sluice-error.js';
 import type { ConfigReading } from './command.js';
@@ -14,6 +22,8 @@ interface Setting extends FakeAnswers {
   readonly files?: Readonly<Record<string, string>>;
   readonly config?: ConfigReading;
   readonly signal?: AbortSignal;
+  /** Writes to stdout. */
+  readonly readerLeavesAfter?: number;
 }
 
 interface Ran {
@@ -27,6 +37,7 @@ interface Ran {
 
 async function run(argv: readonly string[], setting: Setting = {}): Promise<Ran> {
   const terminal = fakeTerminal(setting.answers ?? null);
+  terminal.stdout.readerLeavesAfter = setting.readerLeavesAfter ?? Number.POSITIVE_INFINITY;
   const written: Record<string, string> = {};
   const config: ConfigReading = setting.config ?? {
     ok: true,
@@ -53,13 +64,24 @@ async function run(argv: readonly string[], setting: Setting = {}): Promise<Ran>
           if (path.startsWith('missing/')) throw new Error(`ENOENT: no such file or directory, open '${path}'`);
           written[path] = text;
         },
+        replaceText: async (path, text) => {
+          written[path] = text;
+        },
+        createText: async (path, text) => {
+          written[path] = text;
+        },
       },
       readSchema: async () => '{"title":"sources"}',
       readConfig: async () => config,
+      readBaseConfig: async () => null,
+      checkConfig: async () => config,
+      openInterview: null,
+      readStateConfig: async () => config,
       createEngine: async (deps) => {
         engine = new FakeEngine(deps, setting);
         return engine;
       },
+      onHangup: () => () => undefined,
       openLog: async () => ({
         debug: () => undefined,
         info: () => undefined,
@@ -372,6 +394,46 @@ describe('apply', () => {
     expect(ran.stderr).toContain('error CONSENT_NEEDED: apply needs consent, and there is no terminal to ask on');
     expect(ran.calls).toEqual(['plan', 'close']);
   });
+});
+
+describe('status --watch', () => {
+  test.each(['human', 'json'])('as %s without a terminal is refused', async (format) => {
+    const ran = await run(['status', '--watch', '--format', format]);
+    expect(ran.exit).toBe(64);
+    expect(`${ran.stdout}${ran.stderr}`).toContain('sluice status --watch --format ndjson');
+    expect(ran.calls).toEqual([]);
+  });
+
+  test('as NDJSON: a document at every look, then the end', async () => {
+    const stop = new AbortController();
+    let looks = 0;
+    const status = () => {
+      looks += 1;
+      if (looks === 3) stop.abort(new SluiceError({ code: 'CANCELLED', message: 'stopped by SIGINT' }));
+      return EMPTY_STATUS;
+    };
+    const ran = await run(['status', '--watch', '--format', 'ndjson'], { status, signal: stop.signal });
+    const events = ran.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line): { event: string } => JSON.parse(line));
+    expect(events.map(({ event }) => event)).toEqual(['status_seen', 'status_seen', 'status_seen', 'ended']);
+    expect(events[0]).toMatchObject({ state: { serial: 3 }, sources: [], lock: null, daemon: null });
+    expect(ran.calls.at(-1)).toBe('close');
+  });
+
+  test('as NDJSON ends when nobody reads it any more', async () => {
+    const ran = await run(['status', '--watch', '--format', 'ndjson'], { readerLeavesAfter: 2 });
+    expect(ran.exit).toBe(0);
+    expect(ran.calls).toEqual(['status', 'status', 'close']);
+  });
+});
+
+test.each([['plan'], ['show', 'a.plan']])('%s: --max-bytes of a form that is never cut is refused', async (...argv) => {
+  const ran = await run([...argv, '--max-bytes', '600']);
+  expect(ran.exit).toBe(64);
+  expect(ran.stderr).toContain('--max-bytes cuts the Markdown form, and this is the human form');
+  expect(ran.calls).toEqual([]);
 });
 
 describe('other commands', () => {

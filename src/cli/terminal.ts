@@ -1,11 +1,16 @@
 import { stripVTControlCharacters } from 'node:util';
+import type { Screen } from './screen.js';
 
 /** Where text goes. The only thing that views write to; tests give one that collects. */
 export interface Sink {
-  write(text: string): void;
+  write(piece: string | Uint8Array): void;
+  /** Resolves when there is room for more, or nobody reads any more. */
+  drained(): Promise<void>;
   readonly isTty: boolean;
   /** Characters a line; null where it is no terminal. Read anew each time, as windows are resized. */
   columns(): number | null;
+  /** False once the reader has gone away; what is written then is lost. */
+  isOpen(): boolean;
   readonly colors: boolean;
 }
 
@@ -19,6 +24,8 @@ export interface Terminal {
    * Null itself where nobody can be asked: input or error output is no terminal.
    */
   readonly ask: ((question: string, signal: AbortSignal) => Promise<string | null>) | null;
+  /** Takes the terminal over; null where input or output is none. */
+  readonly openScreen: (() => Screen) | null;
 }
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
@@ -102,17 +109,24 @@ export function printable(text: string): string {
   });
 }
 
-/** Cuts to so many terminal columns, the last of which is then an ellipsis. */
+/** Cuts to so many terminal columns, the last of which is then an ellipsis. Colours end as they would have. */
 export function cut(text: string, columns: number): string {
   if (displayWidth(text) <= columns) return text;
   if (columns <= 0) return '';
   let kept = '';
   let width = 0;
-  for (const character of text) {
-    const next = displayWidth(character);
-    if (width + next > columns - 1) break;
-    kept += character;
-    width += next;
+  let full = false;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: colours are such sequences
+  for (const part of text.match(/\u001b\[[0-9;]*m|./gsu) ?? []) {
+    if (part.startsWith('\u001b')) {
+      kept += part;
+    } else if (!full) {
+      const next = displayWidth(part);
+      full = width + next > columns - 1;
+      if (full) kept += '…';
+      else kept += part;
+      width += next;
+    }
   }
-  return `${kept}…`;
+  return kept;
 }

@@ -1,9 +1,10 @@
 import { fromPlain, SluiceError } from '../../error/sluice-error.js';
 import type { ChangeResult, Engine, SyncReport } from '../../executor/engine.js';
 import type { Plan } from '../../planner/change.js';
+import { refuseUnobserved } from '../../planner/unobserved.js';
 import { blockerError } from '../blockers.js';
 import { type Context, command } from '../command.js';
-import { applyJson, applyQuestion, applyText } from '../view/apply-view.js';
+import { applyEvents, applyJson, applyQuestion, applyText } from '../view/apply-view.js';
 import { loadPlanFile } from './show.js';
 import { syncVerdict } from './sync.js';
 
@@ -56,7 +57,8 @@ export const apply = command<ApplyArgs, ApplyOutcome>({
   },
   async run(args, context) {
     const saved = args.planFile === null ? null : await loadPlanFile(args.planFile, context);
-    return context.withEngine(async (engine) => {
+    if (saved !== null) refuseUnobserved(saved);
+    return context.withActingEngine(async (engine) => {
       const plan = saved ?? (await engine.plan({ targets: args.targets }, context.signal));
       const done = await applyPlan(engine, plan, { consented: args.yes, reviewed: saved !== null }, context);
       if (!args.sync || context.signal.aborted || blockerError(plan) !== null) return { ...done, sync: null };
@@ -64,7 +66,7 @@ export const apply = command<ApplyArgs, ApplyOutcome>({
       return { ...done, sync };
     });
   },
-  views: { human: applyText, json: applyJson },
+  views: { human: applyText, json: applyJson, ndjson: applyEvents },
   verdict: (outcome) => applyVerdict(outcome) ?? (outcome.sync === null ? 0 : syncVerdict(outcome.sync)),
 });
 
@@ -76,7 +78,7 @@ async function applyPlan(
 ): Promise<Omit<ApplyOutcome, 'sync'>> {
   const idle = blockerError(plan) !== null || plan.changes.length === 0;
   // A saved plan was looked at before; it is shown again only to say why nothing is done.
-  if (idle || !options.reviewed) context.live({ kind: 'plan_made', plan });
+  if (idle || !options.reviewed || context.format === 'ndjson') context.live({ kind: 'plan_made', plan });
   if (idle) return { plan, results: [] };
   if (
     !options.reviewed &&

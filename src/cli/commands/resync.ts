@@ -23,7 +23,7 @@ export const resync = command<ResyncArgs, ResyncResult>({
   ],
   parse: (input) => ({ addresses: input.rest('ADDRESS'), yes: input.flag('yes') }),
   run: (args, context) =>
-    context.withEngine(async (engine) => {
+    context.withActingEngine(async (engine) => {
       const what = args.addresses.join(', ');
       if (!args.yes && !(await context.confirm({ text: `Load ${what} again from the start?`, what: 'resync' }))) {
         throw new SluiceError({ code: 'CANCELLED', message: 'not confirmed; nothing was changed' });

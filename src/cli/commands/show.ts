@@ -1,26 +1,43 @@
 import { SluiceError } from '../../error/sluice-error.js';
 import type { Plan } from '../../planner/change.js';
+import { readPlan } from '../../planner/plan-file.js';
 import { type Context, command } from '../command.js';
-import { readPlan } from '../plan-file.js';
+import { planMarkdown } from '../view/plan-markdown.js';
 import { planJson, planText } from '../view/plan-view.js';
+import { MAX_BYTES_OPTION, maxBytesOf, refuseMaxBytes } from './plan.js';
 
 export interface ShowArgs {
   readonly planFile: string;
+  /** Of the Markdown form. */
+  readonly maxBytes: number | null;
 }
 
-export const show = command<ShowArgs, Plan>({
+interface Shown {
+  readonly plan: Plan;
+  readonly maxBytes: number | null;
+}
+
+export const show = command<ShowArgs, Shown>({
   name: 'show',
   summary: 'Show a saved plan',
   description: 'Reads the plan file alone: neither config nor state nor any server is needed.',
   arguments: [{ name: 'PLANFILE', description: 'a file written by plan --out', required: true }],
-  options: [],
+  options: [MAX_BYTES_OPTION],
   examples: [
     { command: 'show next.plan', text: 'as plan printed it' },
     { command: 'show next.plan --format json', text: 'for a program to read' },
+    { command: 'show next.plan --format markdown --max-bytes 65000', text: 'for a comment on a pull request' },
   ],
-  parse: (input) => ({ planFile: input.argument('PLANFILE') ?? '' }),
-  run: (args, context) => loadPlanFile(args.planFile, context),
-  views: { human: (plan, page) => planText(plan, page), json: (plan) => planJson(plan) },
+  parse: (input) => ({ planFile: input.argument('PLANFILE') ?? '', maxBytes: maxBytesOf(input) }),
+  async run({ planFile, maxBytes }, context) {
+    refuseMaxBytes(maxBytes, context.format);
+    return { plan: await loadPlanFile(planFile, context), maxBytes };
+  },
+  views: {
+    human: ({ plan }, page) => planText(plan, page),
+    json: ({ plan }) => planJson(plan),
+    markdown: ({ plan, maxBytes }) => planMarkdown(plan, maxBytes),
+  },
 });
 
 /** @throws SluiceError PLAN_UNREADABLE */

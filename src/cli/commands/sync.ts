@@ -1,7 +1,7 @@
 import { fromPlain, SluiceError } from '../../error/sluice-error.js';
 import type { SyncReport, SyncRequest } from '../../executor/engine.js';
 import { command } from '../command.js';
-import { syncJson, syncText } from '../view/sync-view.js';
+import { syncEvents, syncJson, syncText } from '../view/sync-view.js';
 
 export const sync = command<SyncRequest, SyncReport>({
   name: 'sync',
@@ -31,8 +31,8 @@ export const sync = command<SyncRequest, SyncReport>({
       force: input.flag('force') || address !== null,
     };
   },
-  run: (request, context) => context.withEngine((engine) => engine.sync(request, context.signal)),
-  views: { human: syncText, json: syncJson },
+  run: (request, context) => context.withActingEngine((engine) => engine.sync(request, context.signal)),
+  views: { human: syncText, json: syncJson, ndjson: syncEvents },
   verdict: syncVerdict,
 });
 

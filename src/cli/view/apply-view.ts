@@ -1,10 +1,10 @@
-import { assertNever } from '../../error/sluice-error.js';
 import type { ChangeResult } from '../../executor/engine.js';
 import type { Plan } from '../../planner/change.js';
 import type { Page } from '../command.js';
 import type { ApplyOutcome } from '../commands/apply.js';
+import { type EventBody, resultFields } from './event-json.js';
 import { describeChange, planJson } from './plan-view.js';
-import { syncJson, syncText } from './sync-view.js';
+import { syncEvents, syncJson, syncText } from './sync-view.js';
 
 /** The question before an apply. What it would destroy is named once more, as that cannot be taken back. */
 export function applyQuestion(plan: Plan): string {
@@ -42,23 +42,17 @@ export function applyText(outcome: ApplyOutcome, page: Page): string {
 export function applyJson(outcome: ApplyOutcome): Record<string, unknown> {
   return {
     plan: planJson(outcome.plan),
-    results: outcome.results.map(resultJson),
+    results: outcome.results.map(resultFields),
     sync: outcome.sync === null ? null : syncJson(outcome.sync),
   };
 }
 
-function resultJson(result: ChangeResult): Record<string, unknown> {
-  const base = { action: result.change.action, address: result.change.address, status: result.status };
-  switch (result.status) {
-    case 'applied':
-      return { ...base, duration_ms: Math.round(result.durationMs) };
-    case 'failed':
-      return { ...base, error: result.error };
-    case 'not_attempted':
-      return { ...base, because: result.because };
-    default:
-      return assertNever(result);
-  }
+/** The changes were told one by one; these events say what became of all of them. */
+export function applyEvents(outcome: ApplyOutcome): readonly EventBody[] {
+  const count = (status: ChangeResult['status']) => outcome.results.filter((result) => result.status === status).length;
+  const counts = { applied: count('applied'), failed: count('failed'), not_attempted: count('not_attempted') };
+  const ended: EventBody = { event: 'apply_ended', ...counts, results: outcome.results.map(resultFields) };
+  return [ended, ...(outcome.sync === null ? [] : syncEvents(outcome.sync))];
 }
 
 function queuesLoad(result: ChangeResult): boolean {

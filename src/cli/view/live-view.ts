@@ -110,6 +110,10 @@ abstract class WorkView implements LiveView {
       case 'notice':
         this.note(event.address, event.message);
         return;
+      case 'page_committed':
+      case 'source_ended':
+        // Told by the progress of the stream and by the report.
+        return;
       case 'optimized':
       case 'vacuumed':
         // The report, which follows, has them all.

@@ -32,11 +32,16 @@ test('nothing to do', () => {
   );
 });
 
-test('what is destructive comes first and is marked', () => {
+test('what changed in Postgres stands apart; what is destructive comes first and is marked', () => {
   const lost = { ...converged(CONFIG, world([USERS])), slots: [] };
-  expect(planText(planOf(CONFIG, lost), page)).toBe(`1 change is destructive:
+  expect(planText(planOf(CONFIG, lost), page)).toBe(`Changed in Postgres since the last apply:
+  !  shop:slot
+      slot sluice_shop is gone from the server
+
+1 change is destructive:
 -/+  shop:public.users  read again as a whole
 
+What answers to the changes in Postgres:
   +  shop:slot  create replication slot sluice_shop
       slot sluice_shop is gone from the server
 -/+  shop:public.users  read again as a whole  (destructive)
@@ -62,8 +67,28 @@ test('blockers without changes are not told as "No changes."', () => {
   expect(text).toBe(`This stands in the way of applying:
   x  shop  shop is out of reach  [SOURCE_UNREACHABLE]
 
+Could not be known:
+  i  shop
+      what would change: its database could not be asked
+
 No changes can be planned.
 `);
+});
+
+test('only drift', () => {
+  const plan = planOf(CONFIG, { ...converged(CONFIG, world([USERS])), slots: [] });
+  const only = { ...plan, changes: [], basis: { kind: 'refresh_only' } as const };
+  expect(
+    planText(only, page),
+  ).toBe(`Only what changed in Postgres since the last apply is told; the file was not compared.
+
+Changed in Postgres since the last apply:
+  !  shop:slot
+      slot sluice_shop is gone from the server
+
+Drift: 1 thing changed in Postgres since the last apply.
+`);
+  expect(planText({ ...only, drift: [] }, page)).toContain('No drift. Postgres is as it was when Sluice last applied.');
 });
 
 test('notices', () => {
@@ -105,7 +130,7 @@ describe('each action in a few words', () => {
     address: 'shop:public.users',
     destructive: false,
     reason: '',
-    cost: { rows: 0, bytes: 0, seconds: 0, basis: 'none' },
+    cost: { rows: 0, bytes: 0, seconds: 0, wal_bytes: 0, basis: 'none' },
   } as const;
   const members = { publication: 'p', tables: ['a.b', 'a.c'], sql: '', self_managed: false, column_lists: {} };
   const leaving = { target: { schema: 'public', name: 'users' }, history: false };

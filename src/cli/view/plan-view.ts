@@ -1,30 +1,37 @@
 import type { Schedule } from '../../config/config.js';
 import { formatDuration as formatInterval } from '../../config/duration.js';
 import { assertNever } from '../../error/sluice-error.js';
-import type { Change, Cost, Plan } from '../../planner/change.js';
+import { UNKNOWN_TYPE } from '../../planner/assumed-type.js';
+import type { Change, Cost, Notice, Plan } from '../../planner/change.js';
 import { effectOf } from '../../planner/summary.js';
+import type { ColumnState } from '../../state/state.js';
 import type { Page } from '../command.js';
-import type { Style } from '../terminal.js';
+import { printable, type Style } from '../terminal.js';
 import { formatBytes, formatCount, formatDuration } from './quantity.js';
 import { wrapped } from './wrapped.js';
 
 /** Names of a list that are written out; a first plan of hundreds of tables stays readable. */
 const NAMED = 8;
 const INDENT = '      ';
+/** Less WAL than this is no matter for any server. */
+export const WORTH_TELLING_BYTES = 1024 * 1024;
 
 type Symbol = '+' | '~' | '-' | '-/+';
 
 const STYLES: Record<Symbol, Style> = { '+': 'green', '~': 'yellow', '-': 'red', '-/+': 'red' };
 
 /**
- * A plan for people: what is destructive first, then every change with its reason and cost, what stands in the way, what
- * is worth knowing, and one line that sums up.
+ * A plan for people: what changed in Postgres, what is destructive, every change with its reason and cost, what stands in the
+ * way, what could not be known, what is worth knowing, and one line that sums up.
  */
 export function planText(plan: Plan, page: Pick<Page, 'paint' | 'columns'>): string {
   const parts = [
-    ...(plan.changes.length === 0 ? [] : [destructiveText(plan, page), changesText(plan, page)]),
+    basisLine(plan, page),
+    driftText(plan, page),
+    ...(plan.changes.length === 0 ? [] : [destructiveText(plan, page), ...changesTexts(plan, page)]),
     blockersText(plan, page),
-    noticesText(plan, page),
+    pointsText('Could not be known:', plan.unknown, page),
+    pointsText('Worth knowing:', plan.notices, page),
     summaryText(plan, page),
   ];
   return parts.filter((part) => part !== '').join('\n');
@@ -54,7 +61,10 @@ export function describeChange(change: Change): string {
     }
     case 'create_table': {
       const { table } = change.details;
-      return `create ${place(table.target)}: ${table.method}, ${table.output}, ${table.columns.length === 1 ? '1 column' : `${table.columns.length} columns`}, ${scheduleText(table.schedule)}`;
+      // Not all columns are known of a table that nobody looked at.
+      const known = table.columns.every((column) => column.type !== UNKNOWN_TYPE);
+      const columns = !known ? '' : table.columns.length === 1 ? '1 column, ' : `${table.columns.length} columns, `;
+      return `create ${place(table.target)}: ${table.method}, ${table.output}, ${columns}${scheduleText(table.schedule)}`;
     }
     case 'snapshot_table':
       return 'first load';
@@ -65,7 +75,7 @@ export function describeChange(change: Change): string {
     case 'rename_columns':
       return `rename ${names(change.details.renames.map(({ from, to }) => `${from} -> ${to}`))}`;
     case 'add_columns':
-      return `add ${names(change.details.columns.map((column) => `${column.name} ${column.target_type}`))}`;
+      return `add ${names(change.details.columns.map(addedColumn))}`;
     case 'remove_columns':
       return `copy ${names(change.details.columns)} no longer`;
     case 'change_method':
@@ -97,7 +107,8 @@ export function describeChange(change: Change): string {
   }
 }
 
-function symbolOf(change: Change): Symbol {
+/** How a change is drawn: made new, changed in place, read again as a whole, gone. */
+export function symbolOf(change: Change): Symbol {
   const effect = effectOf(change.action);
   switch (effect) {
     case 'add':
@@ -122,8 +133,64 @@ function destructiveText(plan: Plan, page: Pick<Page, 'paint' | 'columns'>): str
   return `${page.paint('red', `${count}:`)}\n${lines.join('')}`;
 }
 
-function changesText(plan: Plan, page: Pick<Page, 'paint' | 'columns'>): string {
-  return plan.changes.map((change) => changeText(change, page)).join('');
+/** Changes by what they come from; one that the file asks for alone needs no title. */
+function changesTexts(plan: Plan, page: Pick<Page, 'paint' | 'columns'>): readonly string[] {
+  const groups = changesByOrigin(plan).filter(({ changes }) => changes.length > 0);
+  const plain = groups.every(({ origin }) => origin === undefined);
+  return groups.map(({ origin, changes }) => {
+    const text = changes.map((change) => changeText(change, page)).join('');
+    return plain ? text : `${ORIGINS[origin ?? 'file']}:\n${text}`;
+  });
+}
+
+/** What groups of changes are called. */
+export const ORIGINS: Readonly<Record<'file' | NonNullable<Change['origin']>, string>> = {
+  file: 'What the file asks for',
+  drift: 'What answers to the changes in Postgres',
+  cleanup: 'Pending clean-up of sources that left the file',
+};
+
+/** In the order in which they are shown. */
+export function changesByOrigin(plan: Plan): readonly { origin: Change['origin']; changes: readonly Change[] }[] {
+  const of = (origin: Change['origin']) => ({ origin, changes: plan.changes.filter((each) => each.origin === origin) });
+  return [of(undefined), of('drift'), of('cleanup')];
+}
+
+/** What a plan was made from, where that is not everything there is. Null for a plan that looked. */
+export function basisText({ basis }: Plan): string | null {
+  switch (basis.kind) {
+    case 'observed':
+      return null;
+    case 'refresh_only':
+      return 'Only what changed in Postgres since the last apply is told; the file was not compared.';
+    case 'state':
+      return `Made from ${basis.name === null ? 'the state' : `the state in ${basis.name}`} alone: neither databases nor destinations were asked. It cannot be applied.`;
+    case 'config':
+      return `The file compared with the one at ${basis.name}: neither state nor databases nor destinations were asked. It cannot be applied.`;
+    default:
+      return assertNever(basis);
+  }
+}
+
+function basisLine(plan: Plan, page: Pick<Page, 'paint' | 'columns'>): string {
+  const text = basisText(plan);
+  return text === null
+    ? ''
+    : wrapped(printable(text), '', page.columns)
+        .map((line) => `${line}\n`)
+        .join('');
+}
+
+function driftText(plan: Plan, page: Pick<Page, 'paint' | 'columns'>): string {
+  if (plan.drift.length === 0) return '';
+  const lines = plan.drift.flatMap(({ address, message, hint }) => [
+    `${page.paint('yellow', '  !')}  ${page.paint('bold', address)}`,
+    ...wrapped(message, INDENT, page.columns),
+    ...(hint === undefined ? [] : wrapped(`hint: ${hint}`, INDENT, page.columns)),
+  ]);
+  return [page.paint('yellow', 'Changed in Postgres since the last apply:'), ...lines]
+    .map((line) => `${line}\n`)
+    .join('');
 }
 
 function changeText(change: Change, page: Pick<Page, 'paint' | 'columns'>): string {
@@ -148,7 +215,9 @@ function costText(cost: Cost): string {
   const bytes = cost.bytes === null ? '' : `, ${formatBytes(cost.bytes)}`;
   const basis = cost.basis === 'measured' ? 'at the rate of the last load' : 'at an assumed 250,000 rows/s';
   const time = cost.seconds === null ? '' : `, about ${formatDuration(cost.seconds * 1000)} ${basis}`;
-  return `reads ${rows}${bytes}${time}`;
+  const wal = cost.wal_bytes ?? 0;
+  const kept = wal < WORTH_TELLING_BYTES ? '' : `; meanwhile about ${formatBytes(wal)} of WAL are kept`;
+  return `reads ${rows}${bytes}${time}${kept}`;
 }
 
 function sqlText(change: Change): string {
@@ -168,31 +237,48 @@ function blockersText(plan: Plan, page: Pick<Page, 'paint' | 'columns'>): string
   return [page.paint('red', title), ...lines].map((line) => `${line}\n`).join('');
 }
 
-function noticesText(plan: Plan, page: Pick<Page, 'paint' | 'columns'>): string {
-  if (plan.notices.length === 0) return '';
-  const lines = plan.notices.flatMap((notice) => [
+function pointsText(title: string, points: readonly Notice[], page: Pick<Page, 'paint' | 'columns'>): string {
+  if (points.length === 0) return '';
+  const lines = points.flatMap((notice) => [
     `${page.paint('cyan', '  i')}  ${page.paint('bold', notice.address)}`,
     ...wrapped(notice.message, INDENT, page.columns),
   ]);
-  return [page.paint('cyan', 'Worth knowing:'), ...lines].map((line) => `${line}\n`).join('');
+  return [page.paint('cyan', title), ...lines].map((line) => `${line}\n`).join('');
 }
 
 function summaryText(plan: Plan, page: Pick<Page, 'paint' | 'columns'>): string {
   const { summary } = plan;
   if (plan.changes.length === 0) {
-    const none =
-      plan.blockers.length === 0
-        ? 'No changes. What was applied is what the file asks for.'
-        : 'No changes can be planned.';
-    return `${page.paint(plan.blockers.length === 0 ? 'green' : 'red', none)}\n`;
+    const style = plan.blockers.length > 0 ? 'red' : plan.drift.length > 0 ? 'yellow' : 'green';
+    return `${page.paint(style, planCounts(plan))}\n`;
   }
-  const counts = `${summary.add} to add, ${summary.change} to change, ${summary.destroy} to destroy`;
-  const destructive = summary.destructive === 0 ? '' : `; ${summary.destructive} destructive`;
   const reads =
     summary.rows === 0 && summary.bytes === 0
       ? ''
       : ` Loads read about ${formatCount(summary.rows)} rows, ${formatBytes(summary.bytes)}, in about ${formatDuration(summary.seconds * 1000)}.`;
-  return `${page.paint('bold', `Plan: ${counts}${destructive}.`)}${reads}\n`;
+  return `${page.paint('bold', planCounts(plan))}${reads}\n`;
+}
+
+/** The sentence that sums a plan up, without its cost: `Plan: 3 to add, 0 to change, 1 to destroy; 1 destructive.` */
+export function planCounts(plan: Plan): string {
+  const { summary, basis } = plan;
+  if (basis.kind === 'refresh_only' && (plan.drift.length > 0 || plan.blockers.length === 0)) {
+    const { length } = plan.drift;
+    if (length === 0) return 'No drift. Postgres is as it was when Sluice last applied.';
+    return `Drift: ${length === 1 ? '1 thing' : `${length} things`} changed in Postgres since the last apply.`;
+  }
+  if (plan.changes.length === 0) {
+    if (plan.blockers.length > 0) return 'No changes can be planned.';
+    if (basis.kind === 'config') return `No changes. The file means the same as at ${printable(basis.name)}.`;
+    return 'No changes. What was applied is what the file asks for.';
+  }
+  const counts = `${summary.add} to add, ${summary.change} to change, ${summary.destroy} to destroy`;
+  const destructive = summary.destructive === 0 ? '' : `; ${summary.destructive} destructive`;
+  return `Plan: ${counts}${destructive}.`;
+}
+
+function addedColumn(column: ColumnState): string {
+  return column.type === UNKNOWN_TYPE ? column.name : `${column.name} ${column.target_type}`;
 }
 
 function names(list: readonly string[]): string {

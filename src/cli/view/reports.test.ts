@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { readStatus } from '../../daemon/read-status.js';
 import type { PlainError } from '../../error/sluice-error.js';
 import type {
   SourceRun,
@@ -14,12 +15,13 @@ import type { LagFacts } from '../../guard/wal-lag.js';
 import type { Page } from '../command.js';
 import { plainPaint } from '../terminal.js';
 import { doctorJson, doctorText } from './doctor-view.js';
+import { jsonText } from './json.js';
 import { listJson, listText } from './list-view.js';
-import { queryCsv, queryJson, queryText } from './query-view.js';
 import { statusJson, statusText } from './status-view.js';
 import { syncJson, syncText } from './sync-view.js';
 import { verifyJson, verifyText } from './verify-view.js';
 
+const CONFIG_IN_USE = { file: 'f', hash: 'h', in_use_since: 's', valid: true, error: null };
 const PAGE: Page = { paint: plainPaint, columns: null, now: new Date('2026-03-02T12:00:00Z') };
 
 const USERS: TableStatus = {
@@ -74,10 +76,12 @@ const STATUS: StatusReport = {
         lag: null,
       },
       errored: null,
+      pausedAt: null,
       unreachable: null,
       place: '/data/warehouse.duckdb',
       destinationTrouble: null,
       maintenance: null,
+      cleanup: null,
       tables: [USERS, CLICKS],
     },
   ],
@@ -113,6 +117,38 @@ describe('status', () => {
     `);
   });
 
+  test('a daemon hands it over whole', () => {
+    const slow = { code: 'SOURCE_BUSY', message: 'full', hint: 'wait', cause: 'c', address: 'shop' } as const;
+    const [shop] = STATUS.sources;
+    const slot = shop?.slot ?? null;
+    if (shop === undefined || slot === null) throw new Error('no slot');
+    const health = { files: 1, bytes: 2, smallFiles: 3, rows: null, deletedRows: 4 };
+    const maintenance = { at: '2026-03-02T11:00:00Z', vacuumedAt: null, error: slow, tables: 1, health };
+    const sources = [
+      shop,
+      { ...shop, slot: { ...slot, lag: LAG, trouble: slow }, errored: slow, unreachable: slow, maintenance },
+      { ...shop, slot: null, place: null, destinationTrouble: slow, tables: [] },
+    ];
+    const daemon = {
+      pid: 7,
+      version: '1',
+      started_at: 's',
+      config: CONFIG_IN_USE,
+      pending_plan: null,
+      plan_error: null,
+    };
+    for (const report of [
+      { ...STATUS, sources },
+      { state: null, sources: [], lock: { holder: 'me', sinceMs: 5 } },
+    ]) {
+      const document = JSON.parse(jsonText({ ...statusJson(report), daemon: { ...daemon, held_sources: [] } }));
+      expect(readStatus(document)).toEqual({
+        report,
+        daemon: { ...daemon, held_sources: [], held_tables: [], loads: [] },
+      });
+    }
+  });
+
   test('a slot that holds back much: level, growth and time left', () => {
     const [shop] = STATUS.sources;
     const slot = shop?.slot ?? null;
@@ -128,6 +164,15 @@ describe('status', () => {
         shop:public.users  cdc     live   1,234,567  30 s ago  2m 00s ago         0
       "
     `);
+    const shrinking = {
+      ...LAG,
+      level: 'ok',
+      growthBytesPerSecond: -280,
+      secondsUntilCritical: null,
+      secondsUntilLost: null,
+    } as const;
+    const well = { ...STATUS, sources: [{ ...shop, slot: { ...slot, lag: shrinking }, tables: [USERS] }] };
+    expect(statusText(well, PAGE)).toContain('keeps 12 MiB of WAL, 2 KiB behind');
     const errored: PlainError = { code: 'WAL_LAG_CRITICAL', message: 'slot "sluice_shop" holds back much', hint: 'do' };
     expect(statusText(report('critical', errored), PAGE)).toMatchInlineSnapshot(`
       "shop  shop_db -> warehouse  /data/warehouse.duckdb
@@ -438,46 +483,6 @@ describe('doctor', () => {
       findings: [{ fix_sql: finding.fixSql, needs_restart: true }],
     });
     expect(doctorJson([])).toEqual({ errors: 0, warnings: 0, findings: [] });
-  });
-});
-
-describe('query', () => {
-  const result = {
-    columns: [
-      { name: 'id', type: 'BIGINT' },
-      { name: 'name', type: 'VARCHAR' },
-    ],
-    rows: [
-      ['1', 'a,"b"'],
-      ['12', null],
-      ['123', ''],
-      ['4', 'two\nlines'],
-    ],
-  };
-
-  test('as a table: numbers to the right, NULL told, one line a row', () => {
-    expect(queryText(result, PAGE)).toMatchInlineSnapshot(`
-      " id  name
-        1  a,"b"
-       12  NULL
-      123
-        4  two\\nlines
-      (4 rows)
-      "
-    `);
-  });
-
-  test('as CSV: quotes doubled, NULL empty, an empty text quoted', () => {
-    expect(queryCsv(result)).toBe('id,name\r\n1,"a,""b"""\r\n12,\r\n123,""\r\n4,"two\nlines"\r\n');
-  });
-
-  test('as JSON', () => {
-    expect(queryJson(result)).toEqual(result);
-  });
-
-  test('no rows', () => {
-    expect(queryText({ ...result, rows: [] }, PAGE)).toBe('id  name\n(0 rows)\n');
-    expect(queryCsv({ ...result, rows: [] })).toBe('id,name\r\n');
   });
 });
 

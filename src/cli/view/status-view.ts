@@ -38,9 +38,15 @@ export function statusJson(report: StatusReport): Record<string, unknown> {
 function sourceText(source: SourceStatus, page: Page): string {
   const place = source.place === null ? '' : `  ${page.paint('dim', printable(source.place))}`;
   const lines = [`${page.paint('bold', source.source)}  ${source.connection} -> ${source.destination}${place}`];
+  if (source.cleanup !== null) lines.push(...cleanupLines(source.cleanup, page));
   if (source.unreachable !== null) {
     lines.push(`  ${page.paint('red', 'unreachable')}  ${errorSummary(source.unreachable)}`);
     if (source.unreachable.hint !== undefined) lines.push(`  hint: ${source.unreachable.hint}`);
+  }
+  if (source.pausedAt !== null) {
+    const since = `paused since ${source.pausedAt} (${formatAge(source.pausedAt, page.now)})`;
+    const held = source.slot === null ? '' : ', its slot goes on holding WAL';
+    lines.push(`  ${page.paint('yellow', since)}: nothing of it is synced${held}; sluice resume ${source.source}`);
   }
   if (source.errored !== null) {
     lines.push(`  ${page.paint('red', 'errored')}  ${errorSummary(source.errored)}`);
@@ -66,16 +72,32 @@ function sourceText(source: SourceStatus, page: Page): string {
   return `${lines.join('\n')}\n${tables}${source.tables.map((each) => problemText(each, page)).join('')}`;
 }
 
-function slotText(slot: NonNullable<SourceStatus['slot']>, paint: Paint): string {
+/** What is left of a source that left the file, each with what stands in the way and the SQL that removes it by hand. */
+function cleanupLines(cleanup: NonNullable<SourceStatus['cleanup']>, page: Page): readonly string[] {
+  const head = `  ${page.paint('yellow', 'removing')}  it left the file; since ${cleanup.since} these could not be cleaned up, and are tried again:`;
+  return [
+    head,
+    ...cleanup.left.flatMap(({ address, what, sql, failure }) => [
+      `    ${printable(address)}  ${printable(what)}`,
+      ...(failure === null ? [] : [`      ${printable(`${failure.message} [${failure.code}]`)}`]),
+      ...(failure === null || failure.hint === null ? [] : [`      hint: ${printable(failure.hint)}`]),
+      ...(sql === null ? [] : [`      by hand: ${printable(sql)}`]),
+    ]),
+  ];
+}
+
+/** @param brief without what is as it should be */
+export function slotText(slot: NonNullable<SourceStatus['slot']>, paint: Paint, brief = false): string {
   const parts = [`slot ${slot.name}`];
   if (slot.exists === false) parts.push(paint('red', 'missing'));
-  if (slot.active !== null) parts.push(slot.active ? 'in use' : 'idle');
-  if (slot.walStatus !== null) parts.push(slot.walStatus === 'lost' ? paint('red', 'lost') : slot.walStatus);
-  if (slot.failover === true) parts.push('outlives a failover');
-  const lag = slot.lag === null ? '' : lagText(slot.lag, paint);
+  if (slot.active !== null && !brief) parts.push(slot.active ? 'in use' : 'idle');
+  if (slot.walStatus !== null && !(brief && slot.walStatus === 'reserved'))
+    parts.push(slot.walStatus === 'lost' ? paint('red', 'lost') : slot.walStatus);
+  if (slot.failover === true && !brief) parts.push('outlives a failover');
+  const lag = slot.lag === null || (brief && slot.lag.level === 'ok') ? '' : lagText(slot.lag, paint);
   if (slot.retainedWalBytes !== null) parts.push(`keeps ${formatBytes(slot.retainedWalBytes)} of WAL${lag}`);
   if (slot.unconfirmedWalBytes !== null) parts.push(`${formatBytes(slot.unconfirmedWalBytes)} behind`);
-  if (slot.confirmedLsn !== null) parts.push(`confirmed up to ${slot.confirmedLsn}`);
+  if (slot.confirmedLsn !== null && !brief) parts.push(`confirmed up to ${slot.confirmedLsn}`);
   return parts.join(', ');
 }
 
@@ -86,7 +108,10 @@ function lagText(lag: LagFacts, paint: Paint): string {
     seconds === null ? [] : [`${formatDuration(seconds * 1_000)} to ${what}`];
   const parts = [
     ...(level === 'ok' ? [] : [paint(level === 'critical' ? 'red' : 'yellow', level)]),
-    ...(growth === null || growth === 0 ? [] : [`${growth > 0 ? '+' : ''}${formatBytes(growth)}/s`]),
+    // That a slot that is well shrinks says no more than that a sync has just run.
+    ...(growth === null || growth === 0 || (growth < 0 && level === 'ok')
+      ? []
+      : [`${growth > 0 ? '+' : ''}${formatBytes(growth)}/s`]),
     ...(level === 'critical' ? [] : left(secondsUntilCritical, 'critical')),
     ...left(secondsUntilLost, 'lost'),
   ];

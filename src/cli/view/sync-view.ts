@@ -1,22 +1,12 @@
-import type { DestinationTraffic, SourceRun, SyncReport, TableRun } from '../../executor/engine.js';
+import type { DestinationTraffic, SourceRun, SyncReport } from '../../executor/engine.js';
 import type { Page } from '../command.js';
 import { printable } from '../terminal.js';
+import type { EventBody } from './event-json.js';
 import { errorSummary } from './live-view.js';
 import { formatBytes, formatCount, formatDuration } from './quantity.js';
+import { RUN_COLUMNS, runCells } from './run-columns.js';
 import { snakeKeys } from './snake-keys.js';
-import { type Column, table } from './table.js';
-
-const COLUMNS: readonly Column[] = [
-  { title: 'TABLE' },
-  { title: 'KIND' },
-  { title: 'STATUS' },
-  { title: 'ROWS', align: 'right' },
-  { title: 'INSERTED', align: 'right' },
-  { title: 'UPDATED', align: 'right' },
-  { title: 'DELETED', align: 'right' },
-  { title: 'REJECTED', align: 'right' },
-  { title: 'TIME', align: 'right' },
-];
+import { table } from './table.js';
 
 /** What a sync did: a line a table, then a line for each stream, then what failed and why. */
 export function syncText(report: SyncReport, page: Page): string {
@@ -28,8 +18,8 @@ export function syncText(report: SyncReport, page: Page): string {
   if (tables.length > 0)
     parts.push(
       table(
-        COLUMNS,
-        tables.map((run) => tableRow(run, page)),
+        RUN_COLUMNS,
+        tables.map((run) => runCells(run, page)),
         page.paint,
       ),
     );
@@ -52,18 +42,8 @@ export function syncJson(report: SyncReport): Record<string, unknown> {
   return snakeKeys(report);
 }
 
-function tableRow(run: TableRun, page: Page): readonly string[] {
-  return [
-    printable(run.address),
-    run.kind,
-    run.status === 'ok' ? page.paint('green', 'ok') : page.paint('red', run.status),
-    formatCount(run.rows),
-    formatCount(run.inserted),
-    formatCount(run.updated),
-    formatCount(run.deleted),
-    run.rejected === 0 ? '0' : page.paint('yellow', formatCount(run.rejected)),
-    formatDuration(run.durationMs),
-  ];
+export function syncEvents(report: SyncReport): readonly EventBody[] {
+  return [{ event: 'sync_ended', ...snakeKeys(report) }];
 }
 
 /** What an object store asks to be paid for. */

@@ -16,16 +16,38 @@ export function table(
   rows: readonly (readonly string[])[],
   paint: Paint = plainPaint,
 ): string {
-  const widths = columns.map((column, index) =>
-    rows.reduce((width, row) => Math.max(width, displayWidth(row[index] ?? '')), displayWidth(column.title)),
-  );
-  const line = (cells: readonly string[]) =>
-    columns
-      .map((column, index) => pad(cells[index] ?? '', widths[index] ?? 0, column.align ?? 'left'))
+  return new TableBlocks(columns, paint).block(rows);
+}
+
+/** The same of rows that come in parts: titles stand above the first, and columns are never narrower than before. */
+export class TableBlocks {
+  readonly #columns: readonly Column[];
+  readonly #paint: Paint;
+  readonly #widths: number[];
+  #titled = false;
+
+  constructor(columns: readonly Column[], paint: Paint = plainPaint) {
+    this.#columns = columns;
+    this.#paint = paint;
+    this.#widths = columns.map((column) => displayWidth(column.title));
+  }
+
+  block(rows: readonly (readonly string[])[]): string {
+    for (const row of rows) {
+      for (const [i, width] of this.#widths.entries()) this.#widths[i] = Math.max(width, displayWidth(row[i] ?? ''));
+    }
+    const lines = rows.map((row) => this.#line(row));
+    if (!this.#titled) lines.unshift(this.#paint('bold', this.#line(this.#columns.map((column) => column.title))));
+    this.#titled = true;
+    return lines.map((text) => `${text}\n`).join('');
+  }
+
+  #line(cells: readonly string[]): string {
+    return this.#columns
+      .map((column, i) => pad(cells[i] ?? '', this.#widths[i] ?? 0, column.align ?? 'left'))
       .join(GAP)
       .trimEnd();
-  const title = line(columns.map((column) => column.title));
-  return [paint('bold', title), ...rows.map(line)].map((text) => `${text}\n`).join('');
+  }
 }
 
 function pad(text: string, width: number, align: 'left' | 'right'): string {
