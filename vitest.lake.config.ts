@@ -2,7 +2,9 @@ import { defineConfig } from 'vitest/config';
 import { LAKE_SUITES } from './vitest.config.js';
 
 // Suites of the DuckDB destination on a Delta lake in a folder, in both ways of deleting: `npm run test:lake`, part of
-// .ci/run; and the longest suites of lakes alone.
+// .ci/run; and the longest suites of lakes alone. SLUICE_ALL_LAKES=1: more of both.
+const everything = process.env['SLUICE_ALL_LAKES'] === '1';
+
 const lake = (deletes: 'dv' | 'cow', include: readonly string[]) =>
   ({
     extends: true,
@@ -18,7 +20,13 @@ export default defineConfig({
     globalSetup: ['test/build-once.ts'],
     projects: [
       { extends: true, test: { name: 'lakes', include: LAKE_SUITES } },
-      lake('dv', ['test/oracle/{oracle,traps,truncate}.test.ts', 'test/ddl/ddl.test.ts']),
+      lake('dv', [
+        'test/oracle/{oracle,traps,truncate}.test.ts',
+        'test/ddl/ddl.test.ts',
+        'test/continuous/continuous.test.ts',
+        'test/kill/resumed-snapshot.test.ts',
+        ...(everything ? ['test/oracle/partitions.test.ts', 'test/verify/verify.test.ts'] : []),
+      ]),
       lake('cow', ['test/oracle/{oracle,toast}.test.ts', 'test/ddl/ddl-property.test.ts']),
     ],
     testTimeout: 180_000,

@@ -7,7 +7,7 @@ export default defineConfig({
     include: ['test/readers/**/*.readers.ts'],
     testTimeout: 300_000,
     pool: 'forks',
-    // One engine at a time: each takes all cores, and Spark a gigabyte.
+    // One file at a time: its engines take all cores, and Spark a gigabyte.
     maxWorkers: 1,
     reporters: ['verbose'],
   },

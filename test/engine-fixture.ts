@@ -17,8 +17,8 @@ import type { Plan } from '../src/planner/change.js';
 import type { TestPostgres } from './postgres/server.js';
 
 /**
- * A whole Sluice in a folder of its own: one source database on a test server, one DuckDB file, one `sources.yaml`, and
- * an engine with the real clock. Tests describe tables, apply, sync and read the file.
+ * A whole Sluice in a folder of its own: one source database on a test server, one destination, one `sources.yaml`, and
+ * an engine with the real clock. Tests describe tables, apply, sync and read the copy, by the same SQL wherever it lies.
  */
 
 export type TableSettings = Readonly<Record<string, unknown>>;
@@ -54,20 +54,25 @@ export const SOURCE = 'shop';
  * Where suites write that do not say where: SLUICE_TEST_DESTINATION=delta-dv, delta-cow or parquet runs them on a lake in a
  * folder instead of a DuckDB file.
  */
-const EVERYDAY_DESTINATION = ((): Readonly<Record<string, unknown>> => {
-  const wanted = process.env['SLUICE_TEST_DESTINATION'] ?? 'duckdb';
-  switch (wanted) {
+const EVERYDAY = process.env['SLUICE_TEST_DESTINATION'] ?? 'duckdb';
+
+/** Settings of an everyday destination in a place of that name. */
+export function everydayDestination(
+  name: string,
+): { readonly type: string; readonly path: string } & Readonly<Record<string, unknown>> {
+  switch (EVERYDAY) {
     case 'duckdb':
-      return { type: 'duckdb', path: 'warehouse.duckdb' };
+      return { type: 'duckdb', path: `${name}.duckdb` };
     case 'delta-dv':
     case 'delta-cow':
-      return { type: 'local', path: 'lake', format: 'delta', deletes: wanted.slice('delta-'.length) };
+      return { type: 'local', path: name, format: 'delta', deletes: EVERYDAY.slice('delta-'.length) };
     case 'parquet':
-      return { type: 'local', path: 'lake', format: 'parquet' };
+      return { type: 'local', path: name, format: 'parquet' };
     default:
-      throw new Error(`SLUICE_TEST_DESTINATION=${wanted}: duckdb, delta-dv, delta-cow or parquet`);
+      throw new Error(`SLUICE_TEST_DESTINATION=${EVERYDAY}: duckdb, delta-dv, delta-cow or parquet`);
   }
-})();
+}
+
 const PASSWORD_VARIABLE = 'FIXTURE_PASSWORD';
 const never = new AbortController().signal;
 
@@ -89,17 +94,27 @@ export class EngineFixture {
     this.stateFile = path.join(folder, '.sluice', 'state.json');
     this.#options = options;
     this.#tables = options.tables;
-    const everyday = options.destination?.['type'] === undefined ? EVERYDAY_DESTINATION : {};
+    const everyday = options.destination?.['type'] === undefined ? everydayDestination('warehouse') : {};
     this.#destinations = { warehouse: { ...everyday, ...options.destination } };
   }
 
-  /** Of the destination that the source has now. */
-  get duckdbFile(): string {
-    return this.fileOf(this.#destination);
+  /** Where the destination lies that the source has now: a DuckDB file, or the folder of a lake. */
+  get place(): string {
+    return path.join(this.folder, String(this.#destinations[this.#destination]?.['path']));
   }
 
-  fileOf(destination: string): string {
-    return path.join(this.folder, String(this.#destinations[destination]?.['path']));
+  get isLake(): boolean {
+    return this.#destinations[this.#destination]?.['type'] !== 'duckdb';
+  }
+
+  /** Of a lake: it may go at any time, and another machine goes on without it. */
+  get workFolder(): string {
+    return path.join(this.folder, '.sluice', 'lake', this.#destination);
+  }
+
+  /** The DuckDB file that Sluice works on: the destination itself, or a lake's working file. */
+  get workFile(): string {
+    return this.isLake ? path.join(this.workFolder, 'work.duckdb') : this.place;
   }
 
   /** Writes the file anew with the source in another destination; all others stay in it. */
@@ -231,12 +246,14 @@ export class EngineFixture {
     return this.#options.postgres.query<Row>(sql, params ?? [], this.#options.database);
   }
 
-  /** Opens the destination for reading: a DuckDB file, or views of a lake; must not overlap a sync of this process. */
+  /** Opens the destination for reading: a DuckDB file, which must not overlap a sync of this process, or views of a lake. */
   async read<T>(work: (duckdb: DuckReader) => Promise<T>): Promise<T> {
-    const engine = await this.engine();
-    const destination = engine.config.destinations[this.#destination];
-    if (destination === undefined || destination.type === 'duckdb') return readDuckDb(this.duckdbFile, work);
-    return readLakeTables(await this.lakeSettings(), work);
+    return this.isLake ? readLakeTables(await this.lakeSettings(), work) : readDuckDb(this.place, work);
+  }
+
+  /** Opens the file that Sluice works on, for what no lake keeps; must not overlap a sync of this process. */
+  async readWork<T>(work: (duckdb: DuckReader) => Promise<T>): Promise<T> {
+    return readDuckDb(this.workFile, work);
   }
 
   /** What a thread knows of the source's lake. */

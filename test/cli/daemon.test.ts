@@ -1,8 +1,8 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startPostgres, type TestPostgres } from '../postgres/server.js';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { expectNoChanges, expectSame, LIVE } from './comparison.js';
+import { freshWorkspaces } from './fresh-workspaces.js';
 import { at } from './reported-error.js';
-import { eventually, exists, type Running, type ShopConfig, Workspace } from './workspace.js';
+import { eventually, exists, type Running, type ShopConfig, type Workspace } from './workspace.js';
 
 /** The daemon as a process: what it does by itself, and how it ends. */
 
@@ -15,28 +15,16 @@ const EVERY_SECOND: ShopConfig = {
 /** Law 10. */
 const STOP_MS = 10_000;
 
-let postgres: TestPostgres;
+const fresh = freshWorkspaces('daemon');
 let workspace: Workspace;
-let databases = 0;
-
-beforeAll(async () => {
-  postgres = await startPostgres({ major: 17 });
-});
-
-afterAll(() => postgres.stop());
 
 beforeEach(async () => {
-  databases += 1;
-  const database = `daemon${databases}`;
-  await postgres.createDatabase(database);
-  workspace = await Workspace.create(postgres, database);
+  workspace = await fresh();
   for (const table of ['users', 'countries', 'orders']) {
     await workspace.source(`create table ${table} (id bigint primary key, name text);
       insert into ${table} select i, '${table} ' || i from generate_series(1, 30) i`);
   }
 });
-
-afterEach(() => workspace.remove());
 
 /** Log lines of a daemon, as JSON. */
 function lines(daemon: Running): readonly unknown[] {
@@ -120,7 +108,7 @@ test('waits for a database that is away and goes on when it is back', async () =
   await workspace.expect(0, 'apply', '--yes', '--sync');
   const daemon = await startDaemon();
   await daemon.until(() => says(daemon, 'no changes to apply'), 'the plan');
-  await postgres.restart('immediate');
+  await workspace.postgres.restart('immediate');
   await workspace.source("insert into users values (100, 'after the crash')");
   await eventually(async () => (await rowsOf('public.users', 'id = 100')) === 1, 'the row', 60_000);
   await stop(daemon);
@@ -129,7 +117,7 @@ test('waits for a database that is away and goes on when it is back', async () =
 describe('while a load is running', () => {
   /** A load that waits in Postgres for a lock, which is given back by ending the client. */
   async function loading(): Promise<{ daemon: Running; letGo: () => Promise<void> }> {
-    const blocker = await postgres.client(workspace.database);
+    const blocker = await workspace.postgres.client(workspace.database);
     await blocker.query('begin; lock table orders in access exclusive mode');
     const daemon = await startDaemon({ tables: { 'public.orders': { method: 'full_table' } } });
     await eventually(

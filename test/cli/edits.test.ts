@@ -1,8 +1,8 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { startPostgres, type TestPostgres } from '../postgres/server.js';
+import { beforeEach, expect, test } from 'vitest';
 import { type Compared, CURRENT, expectNoChanges, expectSame, LIVE } from './comparison.js';
+import { freshWorkspaces } from './fresh-workspaces.js';
 import { at, items } from './reported-error.js';
-import { type ShopConfig, Workspace } from './workspace.js';
+import type { ShopConfig, Workspace } from './workspace.js';
 
 /**
  * Edits of the file on live data: apply, sync, and the destination equals Postgres, the plan has nothing left to say,
@@ -31,28 +31,16 @@ interface Edit {
   readonly check?: (workspace: Workspace) => Promise<void>;
 }
 
-let postgres: TestPostgres;
+const fresh = freshWorkspaces('edit');
 let workspace: Workspace;
-let databases = 0;
-
-beforeAll(async () => {
-  postgres = await startPostgres({ major: 17 });
-});
-
-afterAll(() => postgres.stop());
 
 beforeEach(async () => {
-  databases += 1;
-  const database = `edit${databases}`;
-  await postgres.createDatabase(database);
-  workspace = await Workspace.create(postgres, database);
+  workspace = await fresh();
   for (const table of ['users', 'orders']) {
     await workspace.source(`create table ${table} (id bigint primary key, name text, score numeric(8,2));
       insert into ${table} select i, '${table} ' || i, i * 1.25 from generate_series(1, 40) i`);
   }
 });
-
-afterEach(() => workspace.remove());
 
 /** Inserts, updates and deletes in every table that there is; called several times, it meets other rows each time. */
 async function changeRows(round: number): Promise<void> {
@@ -267,10 +255,10 @@ const EDITS: readonly Edit[] = [
     before: { tables: BOTH },
     after: { tables: {}, top: { sources: {} } },
     changes: [
-      'retire_table shop:public.orders',
-      'retire_table shop:public.users',
       'drop_slot shop:slot',
       'drop_publication shop:publication',
+      'retire_table shop:public.orders',
+      'retire_table shop:public.users',
       'remove_source shop',
     ],
     same: [],

@@ -1,8 +1,8 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startPostgres, type TestPostgres } from '../postgres/server.js';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { CURRENT, expectNoChanges, expectSame, LIVE } from './comparison.js';
+import { freshWorkspaces } from './fresh-workspaces.js';
 import { at, items, reportedInText } from './reported-error.js';
-import { eventually, type ShopConfig, Workspace } from './workspace.js';
+import { eventually, type ShopConfig, type Workspace } from './workspace.js';
 
 /**
  * `apply` is killed between each change and its record in the state, and after each record. Running it again has to
@@ -17,28 +17,16 @@ const SECOND: ShopConfig = {
   cdc: { slot: 'slot_renamed', publication: 'pub_renamed' },
 };
 
-let postgres: TestPostgres;
+const fresh = freshWorkspaces('killed');
 let workspace: Workspace;
-let databases = 0;
-
-beforeAll(async () => {
-  postgres = await startPostgres({ major: 17 });
-});
-
-afterAll(() => postgres.stop());
 
 beforeEach(async () => {
-  databases += 1;
-  const database = `killed${databases}`;
-  await postgres.createDatabase(database);
-  workspace = await Workspace.create(postgres, database);
+  workspace = await fresh();
   for (const table of ['users', 'orders', 'items']) {
     await workspace.source(`create table ${table} (id bigint primary key, name text);
       insert into ${table} select i, '${table} ' || i from generate_series(1, 20) i`);
   }
 });
-
-afterEach(() => workspace.remove());
 
 async function changeSomeRows(): Promise<void> {
   for (const table of ['users', 'orders', 'items']) {
@@ -131,7 +119,7 @@ test("a slot that is somebody else's is not taken for ours", async () => {
 
 test('killed while the slot waits for an older transaction', async () => {
   await workspace.configure(FIRST);
-  const writer = await postgres.client(workspace.database);
+  const writer = await workspace.postgres.client(workspace.database);
   await writer.query("begin; insert into users values (1000, 'open')");
   const apply = workspace.start(['apply', '--yes']);
   await eventually(async () => (await workspace.onServer()).slots.length === 1, 'the slot');
@@ -162,8 +150,8 @@ test('killed while the slot waits for an older transaction', async () => {
 test('a slot that could not be made is not remembered as announced', async () => {
   await workspace.configure(FIRST);
   await workspace.expect(0, 'plan', '--out', 'next.plan');
-  await postgres.query(`alter system set max_replication_slots = 1`);
-  await postgres.restart();
+  await workspace.postgres.query(`alter system set max_replication_slots = 1`);
+  await workspace.postgres.restart();
   try {
     await workspace.source("select pg_create_physical_replication_slot('taken')");
     const run = await workspace.run(['apply', 'next.plan']);
@@ -173,8 +161,8 @@ test('a slot that could not be made is not remembered as announced', async () =>
     expect(at(at(at(state, 'sources'), 'shop'), 'pending_slot')).toBeNull();
   } finally {
     await workspace.source("select pg_drop_replication_slot('taken')");
-    await postgres.query(`alter system reset max_replication_slots`);
-    await postgres.restart();
+    await workspace.postgres.query(`alter system reset max_replication_slots`);
+    await workspace.postgres.restart();
   }
   await workspace.expect(0, 'apply', '--yes', '--sync');
   await expectSame(workspace, { source: 'public.users', columns: COLUMNS, where: LIVE });

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { startPostgres, type TestPostgres } from '../postgres/server.js';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { expectNoChanges, expectSame, LIVE } from './comparison.js';
+import { freshWorkspaces } from './fresh-workspaces.js';
 import { at, items, reportedInText } from './reported-error.js';
-import { exists, type ShopConfig, Workspace } from './workspace.js';
+import { exists, type ShopConfig, type Workspace } from './workspace.js';
 
 /** A plan from its making to its end, and what keeps two of them from being applied at once. */
 
@@ -11,29 +11,17 @@ const USERS: ShopConfig = { tables: { 'public.users': {} } };
 const BOTH: ShopConfig = { tables: { 'public.users': {}, 'public.orders': { method: 'full_table' } } };
 const COLUMNS = ['id', 'name'];
 
-let postgres: TestPostgres;
+const fresh = freshWorkspaces('life');
 let workspace: Workspace;
-let databases = 0;
-
-beforeAll(async () => {
-  postgres = await startPostgres({ major: 17 });
-});
-
-afterAll(() => postgres.stop());
 
 beforeEach(async () => {
-  databases += 1;
-  const database = `life${databases}`;
-  await postgres.createDatabase(database);
-  workspace = await Workspace.create(postgres, database);
+  workspace = await fresh();
   await workspace.source(`
     create table users (id bigint primary key, name text);
     create table orders (id bigint primary key, total numeric(10,2));
     insert into users select i, 'user ' || i from generate_series(1, 50) i;
     insert into orders select i, i * 1.5 from generate_series(1, 20) i;`);
 });
-
-afterEach(() => workspace.remove());
 
 describe('a saved plan', () => {
   test('is shown as it was made, applied once, and leaves no changes', async () => {
@@ -119,7 +107,7 @@ describe('the lock', () => {
   async function heldSync(): Promise<{ sync: ReturnType<Workspace['start']>; letGo: () => Promise<void> }> {
     await workspace.configure({ tables: { 'public.orders': { method: 'full_table' } } });
     await workspace.expect(0, 'apply', '--yes');
-    const blocker = await postgres.client(workspace.database);
+    const blocker = await workspace.postgres.client(workspace.database);
     await blocker.query('begin; lock table orders in access exclusive mode');
     const sync = workspace.start(['sync']);
     await sync.until((output) => output.includes('public.orders'), 'the load');

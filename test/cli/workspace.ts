@@ -242,7 +242,7 @@ export class Running {
   }
 
   /** Waits until the output so far satisfies the test. Fails when the process ends before. */
-  async until(test: (output: string) => boolean, what: string, timeoutMs = 30_000): Promise<void> {
+  async until(test: (output: string) => boolean, what: string, timeoutMs = 60_000): Promise<void> {
     await eventually(
       () => {
         if (test(this.output)) return true;
@@ -260,7 +260,7 @@ export class Running {
 export async function eventually(
   condition: () => boolean | Promise<boolean>,
   what: string,
-  timeoutMs = 30_000,
+  timeoutMs = 60_000,
   details: () => string = () => '',
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs;

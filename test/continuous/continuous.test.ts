@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { SOURCE } from '../engine-fixture.js';
+import { writeWal } from '../guard/guard-fixture.js';
 import { majorsUnderTest } from '../postgres/binaries.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 import { FollowedFixture, type FollowedOptions } from './followed-fixture.js';
@@ -104,7 +105,7 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
     await f.untilConfirmed();
     const pid = await f.walsender();
     const before = await f.confirmed();
-    const holder = await holdFile(f.fixture.duckdbFile);
+    const holder = await holdFile(f.fixture.workFile);
     try {
       await f.fixture.source("insert into t values (200, 'held up')");
       await expect
@@ -126,8 +127,13 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
   test('a position that moves without changes is confirmed: it pins no WAL', async () => {
     const f = await start(`${TABLE}; create table other (id int)`);
     await f.follow();
+    const before = await f.confirmed();
     await f.fixture.source('insert into other select generate_series(1, 1000)');
-    await f.untilConfirmed();
+    // A lake, where each costs a write, may leave it at that until it pins 64 MiB.
+    const pins = f.fixture.isLake ? 64 : 0;
+    await writeWal(postgres, pins === 0 ? 0 : pins + 16, f.slot);
+    await f.untilConfirmed(BigInt(pins) * 1024n ** 2n);
+    expect(await f.confirmed()).toBeGreaterThan(before);
     await f.expectEqual();
     await f.stop();
   });
@@ -240,7 +246,7 @@ describe.each(MAJORS)('following Postgres %i', (major) => {
     await f.expectEqual('bad');
   });
 
-  test('the file is free between pages', async () => {
+  test('the destination can be read between pages', async () => {
     const f = await start(TABLE);
     await f.follow();
     await f.fixture.source("insert into t values (600, 'x')");

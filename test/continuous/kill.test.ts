@@ -10,7 +10,7 @@ import { FollowedFixture } from './followed-fixture.js';
 /** A daemon that follows and is killed: nothing is lost or repeated, and nothing is left lying about. */
 
 const SEED = Number(process.env['SLUICE_SEED'] ?? Math.floor(Math.random() * 2 ** 30));
-const TIMEOUT_MS = 400_000;
+const TIMEOUT_MS = 600_000;
 
 describe(`a following daemon, killed (SLUICE_SEED=${SEED})`, () => {
   let postgres: TestPostgres;

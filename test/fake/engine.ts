@@ -1,10 +1,16 @@
+import { Schema } from 'apache-arrow';
 import type { Config, Schedule, SourceConfig, TableEntry } from '../../src/config/config.js';
 import type { PlainError } from '../../src/error/sluice-error.js';
+import type { DiscoverReport, DiscoverRequest } from '../../src/executor/discover.js';
 import type {
   ChangeResult,
   Engine,
   EngineDeps,
   Host,
+  QueryBatches,
+  QueryPages,
+  QueryRequest,
+  QueryResult,
   SourceRun,
   StatusReport,
   SyncReport,
@@ -12,14 +18,19 @@ import type {
   VerifyReport,
   VerifyRequest,
 } from '../../src/executor/engine.js';
+import type { KeepCleanOptions } from '../../src/executor/keep-clean.js';
 import type {
   OptimizeReport,
   OptimizeRequest,
   VacuumReport,
   VacuumRequest,
 } from '../../src/executor/maintenance-report.js';
+import type { StateDesk } from '../../src/executor/state-desk.js';
+import type { HeldTable } from '../../src/executor/table-holds.js';
 import type { Finding } from '../../src/guard/finding.js';
 import type { Change, Plan } from '../../src/planner/change.js';
+import type { Pausing, Resuming } from '../../src/state/pause.js';
+import type { StateDocument } from '../../src/state/state.js';
 
 export const FAKE_HOST: Host = { name: 'machine', pid: 7, command: 'sluice test', env: {}, homeDir: '/home/sluice' };
 
@@ -32,7 +43,7 @@ export function fakeConfig(
     file: '/srv/sources.yaml',
     hash: 'c0ffee',
     state: { type: 'file', path: '/srv/.sluice/state.json' },
-    daemon: { http: null, autoApply: 'additive' },
+    daemon: { http: null, socket: '/srv/.sluice/control.sock', autoApply: 'additive' },
     connections: {},
     destinations: {
       warehouse: {
@@ -42,6 +53,7 @@ export function fakeConfig(
         publish: null,
         memoryLimitMb: 1024,
         threads: null,
+        parallelLoads: null,
       },
     },
     sources: Object.fromEntries(
@@ -72,6 +84,7 @@ function fakeSource(name: string, schedules: readonly Schedule[]): SourceConfig 
       heartbeat: true,
     },
     snapshot: { parallel: 1, saveEveryMs: 20_000 },
+    parallelTables: 1,
     tables: schedules.map((schedule, index): TableEntry => {
       const table = `t${index + 1}`;
       return {
@@ -106,7 +119,7 @@ export function fakeChange(patch: { readonly destructive?: boolean; readonly add
     address: patch.address ?? 'shop:slot',
     destructive: patch.destructive ?? false,
     reason: 'cdc tables need it',
-    cost: { rows: null, bytes: null, seconds: null, basis: 'none' },
+    cost: { rows: null, bytes: null, seconds: null, wal_bytes: 0, basis: 'none' },
     details: { slot: 'sluice_shop', publication: 'sluice_pub_shop', failover: false, loads: {} },
   };
 }
@@ -130,6 +143,9 @@ export function fakePlan(changes: readonly Change[] = [], blockers: Plan['blocke
     },
     blockers,
     notices: [],
+    basis: { kind: 'observed' },
+    drift: [],
+    unknown: [],
   };
 }
 
@@ -137,16 +153,19 @@ export const EMPTY_STATUS: StatusReport = { state: { lineage: 'lineage-1', seria
 
 /** Answers of a {@link FakeEngine}; what is left out gives the quiet answer. */
 export interface FakeAnswers {
+  readonly queryPages?: (sql: string, signal: AbortSignal) => QueryPages['pages'];
   readonly plan?: (call: number) => Promise<Plan> | Plan;
   readonly apply?: (plan: Plan, deps: EngineDeps) => Promise<readonly ChangeResult[]> | readonly ChangeResult[];
   readonly sync?: (request: SyncRequest, signal: AbortSignal, deps: EngineDeps) => Promise<SyncReport> | SyncReport;
   readonly follow?: (source: string, signal: AbortSignal, deps: EngineDeps) => Promise<SourceRun> | SourceRun;
   readonly status?: () => Promise<StatusReport> | StatusReport;
+  readonly heldTables?: (source: string) => readonly HeldTable[];
   readonly doctor?: () => readonly Finding[];
+  readonly discover?: (request: DiscoverRequest) => DiscoverReport;
   readonly verify?: (request: VerifyRequest) => VerifyReport;
   readonly optimize?: () => OptimizeReport;
   readonly vacuum?: () => VacuumReport;
-  readonly maintain?: (until: Date) => Promise<Date | null> | Date | null;
+  readonly maintain?: (until: (source: string) => Date) => Promise<Date | null> | Date | null;
   /** Called when the guard starts. */
   readonly guard?: (everyMs: number) => void;
   readonly halts?: () => ReadonlyMap<string, PlainError>;
@@ -164,6 +183,18 @@ export class FakeEngine implements Engine {
     private readonly answers: FakeAnswers,
   ) {
     this.config = deps.config;
+  }
+
+  /** Only its serial is known. */
+  get state(): StateDesk {
+    const none = (): never => {
+      throw new Error('the fake engine has no state');
+    };
+    const read = async (): Promise<StateDocument | null> => {
+      const { state: known } = (await this.answers.status?.()) ?? EMPTY_STATUS;
+      return known === null ? null : { format_version: 1, ...known, sources: {} };
+    };
+    return { place: '', read, holder: none, unlock: none, forget: none, import: none, migrateFrom: none };
   }
 
   async plan(): Promise<Plan> {
@@ -217,6 +248,10 @@ export class FakeEngine implements Engine {
     };
   }
 
+  heldTables(source: string): readonly HeldTable[] {
+    return this.answers.heldTables?.(source) ?? [];
+  }
+
   async status(): Promise<StatusReport> {
     this.calls.push('status');
     return (await this.answers.status?.()) ?? EMPTY_STATUS;
@@ -225,6 +260,16 @@ export class FakeEngine implements Engine {
   async resync(addresses: readonly string[]): Promise<readonly string[]> {
     this.calls.push(`resync ${addresses.join(' ')}`);
     return addresses;
+  }
+
+  async pause(addresses: readonly string[]): Promise<readonly Pausing[]> {
+    this.calls.push(`pause ${addresses.join(' ')}`);
+    return addresses.map((address) => ({ address, already: false, heldSlot: null, missesChanges: false }));
+  }
+
+  async resume(addresses: readonly string[]): Promise<readonly Resuming[]> {
+    this.calls.push(`resume ${addresses.join(' ')}`);
+    return addresses.map((address) => ({ address, already: false, load: null, stillPaused: [] }));
   }
 
   async optimize({ address }: OptimizeRequest): Promise<OptimizeReport> {
@@ -238,15 +283,25 @@ export class FakeEngine implements Engine {
   }
 
   /** Unless told otherwise there is no lake. */
-  async maintain({ until }: { readonly until: Date }): Promise<Date | null> {
+  async maintain({ until }: { readonly until: (source: string) => Date }): Promise<Date | null> {
     if (this.answers.maintain === undefined) return null;
     this.calls.push('maintain');
     return this.answers.maintain(until);
   }
 
+  /** There is nothing to be cleaned up. */
+  async keepClean(_options: KeepCleanOptions, signal: AbortSignal): Promise<void> {
+    await untilAborted(signal);
+  }
+
   async doctor(): Promise<readonly Finding[]> {
     this.calls.push('doctor');
     return this.answers.doctor?.() ?? [];
+  }
+
+  async discover(request: DiscoverRequest): Promise<DiscoverReport> {
+    this.calls.push(`discover ${request.source ?? request.connection ?? 'all'} ${request.schema ?? '*'}`);
+    return this.answers.discover?.(request) ?? { sources: [] };
   }
 
   async setupSql(source: string): Promise<string> {
@@ -262,13 +317,23 @@ export class FakeEngine implements Engine {
     return { columns: [{ name: 'n', type: 'BIGINT' }], rows: [['42'], [null]] };
   }
 
+  async queryPages<T>(
+    { destination, sql }: QueryRequest,
+    use: (answer: QueryPages) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    const pages = this.answers.queryPages?.(sql, signal) ?? paged(await this.query(destination, sql));
+    return use({ columns: [{ name: 'n', type: 'BIGINT' }], pages });
+  }
+
+  async queryBatches<T>(_request: QueryRequest, use: (answer: QueryBatches) => Promise<T>): Promise<T> {
+    return use({ schema: new Schema([]), batches: (async function* () {})() });
+  }
+
   /** Looks at nothing; the guard's own tests have a server. */
   async guard({ everyMs }: { readonly everyMs: number }, signal: AbortSignal): Promise<void> {
     this.answers.guard?.(everyMs);
-    if (signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      signal.addEventListener('abort', () => resolve(), { once: true });
-    });
+    await untilAborted(signal);
   }
 
   async halts(): Promise<ReadonlyMap<string, PlainError>> {
@@ -282,4 +347,15 @@ export class FakeEngine implements Engine {
   async close(): Promise<void> {
     this.calls.push('close');
   }
+}
+
+async function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+async function* paged({ rows }: QueryResult): QueryPages['pages'] {
+  yield rows;
 }

@@ -29,7 +29,9 @@ export class MemoryStore implements ObjectStore {
   async get(key: string): Promise<StoredObject | null> {
     await turn();
     this.#asked.gets += 1;
-    return this.objects.get(key) ?? null;
+    const stored = this.objects.get(key) ?? null;
+    this.#asked.bytesReceived += stored?.sizeBytes ?? 0;
+    return stored;
   }
 
   async getIfChanged(key: string, etag: string): Promise<StoredObject | 'unchanged' | null> {
@@ -38,7 +40,11 @@ export class MemoryStore implements ObjectStore {
   }
 
   async getRange(key: string, from: number, to: number): Promise<Uint8Array> {
-    return this.#existing(await this.get(key), key).body.slice(from, to);
+    await turn();
+    this.#asked.gets += 1;
+    const bytes = this.#existing(this.objects.get(key) ?? null, key).body.slice(from, to);
+    this.#asked.bytesReceived += bytes.length;
+    return bytes;
   }
 
   async download(key: string, file: string): Promise<number> {

@@ -3,14 +3,25 @@ import type { Sink, Terminal } from '../../src/cli/terminal.js';
 export class FakeSink implements Sink {
   text = '';
   readonly colors = false;
+  readerLeavesAfter = Number.POSITIVE_INFINITY;
+  bytes = Buffer.alloc(0);
+  private writes = 0;
 
   constructor(
     readonly isTty: boolean = false,
     private readonly width: number | null = null,
   ) {}
 
-  write(text: string): void {
-    this.text += text;
+  write(piece: string | Uint8Array): void {
+    this.text += typeof piece === 'string' ? piece : '';
+    this.bytes = Buffer.concat([this.bytes, Buffer.from(piece)]);
+    this.writes += 1;
+  }
+
+  async drained(): Promise<void> {}
+
+  isOpen(): boolean {
+    return this.writes < this.readerLeavesAfter;
   }
 
   columns(): number | null {
@@ -31,6 +42,7 @@ export function fakeTerminal(answers: readonly (string | null)[] | null = null):
     stdout: new FakeSink(),
     stderr: new FakeSink(),
     questions,
+    openScreen: null,
     ask:
       answers === null
         ? null

@@ -7,6 +7,7 @@ import { realClock } from '../../src/cli/real-clock.js';
 import type { Config } from '../../src/config/config.js';
 import { loadConfig } from '../../src/config/load.js';
 import { formatProblems } from '../../src/config/problem.js';
+import { localStatePath } from '../../src/config/read-state.js';
 import { runDaemon } from '../../src/daemon/daemon.js';
 import { createEngine } from '../../src/executor/create-engine.js';
 import type { Engine, Host } from '../../src/executor/engine.js';
@@ -16,7 +17,7 @@ import { fieldOf, holdDuckDb, publicationNames, slotNames, until, Webhook, write
 
 /**
  * The daemon with two sources on servers of their own, and somebody who holds the file of one of them: its syncs hang,
- * under the state lock, while the guard looks on.
+ * under the state lock, while the guard looks on. These are DuckDB files, whatever SLUICE_TEST_DESTINATION says.
  */
 
 const never = new AbortController().signal;
@@ -129,6 +130,11 @@ function startDaemon(config: Config): { readonly lines: Line[]; stop(): Promise<
       clock: realClock,
       host: host(),
       log,
+      version: '1.2.3',
+      loadConfig: async () => config,
+      watchConfig: null,
+      onHangup: () => () => undefined,
+      statusDocument: (report) => JSON.stringify(report),
       guardEveryMs: 200,
     },
     controller.signal,
@@ -202,7 +208,7 @@ test('a source that hangs reaches critical: its slot goes, its WAL is freed, its
   expect(await publicationNames(shop, DATABASE)).toEqual([]);
   await shop.query('checkpoint');
   expect(await walBytes(shop)).toBeLessThan(held - 32 * 1024 ** 2);
-  const state: unknown = JSON.parse(await readFile(config.state.path, 'utf8'));
+  const state: unknown = JSON.parse(await readFile(localStatePath(config.state), 'utf8'));
   expect(fieldOf(fieldOf(fieldOf(state, 'sources'), 'shop'), 'halted')).toMatchObject({ code: 'WAL_LAG_CRITICAL' });
   expect(fieldOf(fieldOf(fieldOf(state, 'sources'), 'crm'), 'halted')).toBeNull();
 

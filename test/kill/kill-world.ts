@@ -8,10 +8,11 @@ import { FIRST_TABLES, logSql } from '../oracle/oracle-table.js';
 import { TableModel } from '../oracle/table-model.js';
 import { changeStatements, STEP, type Step, WorkSession } from '../oracle/workload.js';
 import type { TestPostgres } from '../postgres/server.js';
+import { workLeft } from './lake-deaths.js';
 
 /** Enough rows that a snapshot takes a while and fills more than one batch of DuckDB's. */
 const BULK = { accounts: 60_000, lines: 40_000, docs: 400, parts: 20_000 } as const;
-/** Between two steps of the writer. */
+/** Between two steps of the writer, where nothing else is said. */
 const PAUSE_MS = 4;
 
 /** A database with the oracle's tables, a writer that works without rest, and the checks of what a kill may not break. */
@@ -20,17 +21,19 @@ export class KillWorld {
   readonly #models = new Map(FIRST_TABLES.map((table) => [table.name, new TableModel(table)]));
   readonly #sessions: readonly WorkSession[];
   readonly #steps: Iterator<Step>;
+  readonly #pauseMs: number;
   #writing: { readonly stop: AbortController; readonly done: Promise<void> } | null = null;
 
-  private constructor(fixture: EngineFixture, sessions: readonly WorkSession[], seed: number) {
+  private constructor(fixture: EngineFixture, sessions: readonly WorkSession[], seed: number, pauseMs: number) {
     this.fixture = fixture;
     this.#sessions = sessions;
+    this.#pauseMs = pauseMs;
     this.#steps = fc.sample(STEP, { seed, numRuns: 50_000 })[Symbol.iterator]();
   }
 
   /**
    * @param settings of the source: its `cdc:`, over its names, and its `snapshot:`; `destination` of the destination,
-   *   `rows` the part of the rows that the large tables begin with
+   *   `rows` the part of the rows that the large tables begin with, `pauseMs` the time between two steps of the writer
    */
   static async create(
     postgres: TestPostgres,
@@ -41,6 +44,7 @@ export class KillWorld {
       readonly snapshot?: Readonly<Record<string, unknown>>;
       readonly destination?: Readonly<Record<string, unknown>>;
       readonly rows?: number;
+      readonly pauseMs?: number;
     } = {},
   ): Promise<KillWorld> {
     const part = settings.rows ?? 1;
@@ -70,7 +74,7 @@ export class KillWorld {
       destination: settings.destination ?? {},
     });
     const sessions = await Promise.all([0, 1].map(() => WorkSession.open(postgres, database)));
-    return new KillWorld(fixture, sessions, seed);
+    return new KillWorld(fixture, sessions, seed, settings.pauseMs ?? PAUSE_MS);
   }
 
   /** @param truncates whether the writer empties tables too, which makes a sync load them anew */
@@ -91,7 +95,7 @@ export class KillWorld {
       const step = this.#steps.next().value as Step | undefined;
       if (step === undefined) break;
       await this.#step(step, truncates);
-      await sleep(PAUSE_MS);
+      await sleep(this.#pauseMs);
     }
     for (const session of this.#sessions) await session.transaction('commit');
   }
@@ -148,17 +152,33 @@ export class KillWorld {
     return problems;
   }
 
-  /** What unfinished runs may leave must be gone after a whole one: tables beside the targets, files, locks. */
+  /**
+   * What unfinished runs may leave must be gone after a whole one: tables beside the targets, files, locks. In a lake only
+   * the vacuum removes files that no log mentions.
+   */
   async leftovers(): Promise<string[]> {
-    const tables = await this.fixture.read((duckdb) =>
-      duckdb.rows(
-        `SELECT schema_name || '.' || table_name FROM duckdb_tables()
-         WHERE table_name LIKE '%load%' OR table_name LIKE 'held %' OR table_name LIKE 'rejected %'`,
-      ),
-    );
-    const files = await readdir(this.fixture.folder, { recursive: true });
+    const { folder, isLake, place, workFolder } = this.fixture;
+    const tables = isLake
+      ? await workLeft(this.fixture)
+      : await this.fixture.read((duckdb) =>
+          duckdb.rows(
+            `SELECT schema_name || '.' || table_name FROM duckdb_tables()
+             WHERE table_name LIKE '%load%' OR table_name LIKE 'held %' OR table_name LIKE 'rejected %'`,
+          ),
+        );
     const state = path.join('.sluice', 'state.json');
-    const expected = ['.sluice', state, `${state}.backup`, `${state}.lag`, 'sources.yaml', 'warehouse.duckdb'];
+    const expected = [
+      '.sluice',
+      state,
+      `${state}.backup`,
+      `${state}.lag`,
+      'sources.yaml',
+      path.relative(folder, place),
+    ];
+    const lakes = isLake ? [place, path.dirname(workFolder)] : [];
+    const files = (await readdir(folder, { recursive: true })).filter(
+      (file) => !lakes.some((lake) => !path.relative(lake, path.join(folder, file)).startsWith('..')),
+    );
     return [...tables.flat().map(String), ...files.filter((file) => !expected.includes(file))];
   }
 

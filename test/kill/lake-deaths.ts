@@ -1,8 +1,6 @@
 import { readdir, rm } from 'node:fs/promises';
-import path from 'node:path';
 import { expect } from 'vitest';
 import type { EngineFixture } from '../engine-fixture.js';
-import { readDuckDb } from '../engine-fixture.js';
 import type { KillWorld } from './kill-world.js';
 import { type CliEnd, runCli } from './killed-cli.js';
 
@@ -11,58 +9,82 @@ import { type CliEnd, runCli } from './killed-cli.js';
 export interface Death {
   /** As SLUICE_FAILPOINT takes it. */
   readonly at: string;
-  /** Only loads come there. */
-  readonly loads: boolean;
+  /** In what a process comes there: the changes of a sync, a load, a load that another one has begun, or `optimize`. */
+  readonly in: 'stream' | 'load' | 'resumed_load' | 'compaction';
 }
-
-const stream = (at: string): Death => ({ at, loads: false });
-const load = (at: string): Death => ({ at, loads: true });
 
 /** Each step of a commit, some of them also between the commits of several tables. */
 export const LAKE_DEATHS: readonly Death[] = [
-  stream('before_data_commit'),
-  stream('after_lake_upload'),
-  stream('after_lake_upload@2'),
-  stream('after_ledger'),
-  stream('after_ledger@2'),
-  stream('after_table_commit'),
-  stream('after_table_commit@2'),
-  stream('after_table_commit@4'),
-  stream('after_data_commit'),
-  stream('after_confirm'),
-  load('after_load_part'),
-  load('before_load_finish'),
-  load('in_swap'),
-  load('after_load_finish'),
+  { at: 'before_data_commit', in: 'stream' },
+  { at: 'after_lake_upload', in: 'stream' },
+  { at: 'after_lake_upload@2', in: 'stream' },
+  { at: 'after_ledger', in: 'stream' },
+  { at: 'after_ledger@2', in: 'stream' },
+  { at: 'after_table_commit', in: 'stream' },
+  { at: 'after_table_commit@2', in: 'stream' },
+  { at: 'after_table_commit@4', in: 'stream' },
+  { at: 'after_data_commit', in: 'stream' },
+  { at: 'after_confirm', in: 'stream' },
+  { at: 'after_compaction_upload', in: 'compaction' },
+  { at: 'after_compaction', in: 'compaction' },
+  { at: 'after_load_part', in: 'load' },
+  { at: 'after_load_rebase', in: 'resumed_load' },
+  { at: 'before_load_finish', in: 'load' },
+  { at: 'in_swap', in: 'load' },
+  { at: 'after_load_finish', in: 'load' },
 ];
 
-/** Has `sluice sync` die there, or end where it does not come there. */
-export async function dieAt(fixture: EngineFixture, failpoint: string): Promise<CliEnd> {
-  const end = await runCli(fixture, ['sync', '--force', '--until-caught-up'], { failpoint });
+/**
+ * Has a command die there, or end where it does not come there.
+ * @param loaded of which tables loads are asked for, where only a load comes there
+ */
+export async function dieAt(fixture: EngineFixture, death: Death, loaded: readonly string[]): Promise<CliEnd> {
+  if (death.in === 'load') await fixture.resync(...loaded);
+  await fixture.close();
+  const args = death.in === 'compaction' ? ['optimize'] : ['sync', '--force', '--until-caught-up'];
+  const end = await runCli(fixture, args, { failpoint: death.at });
   expect(end.signal === 'SIGKILL' || end.code === 0, end.output).toBe(true);
   return end;
 }
 
-/** The working folder of the destination, which may go at any time: another machine goes on without it. */
-export function workFolder(fixture: EngineFixture): string {
-  return path.join(fixture.folder, '.sluice', 'lake', 'warehouse');
+export type LakeFormat = 'dv' | 'cow' | 'parquet';
+
+export interface KilledLake {
+  readonly format: LakeFormat;
+  readonly place: 'folder' | 'bucket';
+}
+
+/** Every format in both places. */
+export const KILLED_LAKES: readonly KilledLake[] = (['folder', 'bucket'] as const).flatMap((place) =>
+  (['dv', 'cow', 'parquet'] as const).map((format) => ({ format, place })),
+);
+
+/** Settings of a lake as a destination. @param bucket where its bucket is served, with `postgres`'s password as both keys */
+export function killedLake(
+  { format, place }: KilledLake,
+  bucket: { readonly endpoint: string; readonly prefix: string } | null,
+): Record<string, unknown> {
+  const written = format === 'parquet' ? { format } : { format: 'delta', deletes: format };
+  if (place === 'folder') return { type: 'local', path: 'lake', ...written };
+  const key = { env: 'FIXTURE_PASSWORD' };
+  const reached = { bucket: 'lake', ...bucket, force_path_style: true, access_key_id: key, secret_access_key: key };
+  return { type: 's3', ...reached, ...written };
 }
 
 export async function forgetWork(fixture: EngineFixture): Promise<void> {
   await fixture.close();
-  await rm(workFolder(fixture), { recursive: true, force: true });
+  await rm(fixture.workFolder, { recursive: true, force: true });
 }
 
 /** What is wrong after a whole run that followed on deaths. */
 export async function lakeProblems(world: KillWorld): Promise<string[]> {
-  return [...(await world.differences(true)), ...(await workLeft(world.fixture))];
+  return [...(await world.differences(true)), ...(await world.leftovers())];
 }
 
 /** Beside the working file and the cache nothing may be left in the working folder, and in the file no load. */
-async function workLeft(fixture: EngineFixture): Promise<string[]> {
-  const folder = workFolder(fixture);
-  const files = await readdir(folder);
-  const rows = await readDuckDb(path.join(folder, 'work.duckdb'), (duckdb) =>
+export async function workLeft(fixture: EngineFixture): Promise<string[]> {
+  const files = await readdir(fixture.workFolder);
+  const rows = await fixture.readWork((duckdb) =>
     duckdb.rows(
       `SELECT schema_name || '.' || table_name FROM duckdb_tables()
        WHERE table_name LIKE '%\\_load\\_%' ESCAPE '\\' OR table_name LIKE 'held %' OR table_name LIKE 'rejected %'

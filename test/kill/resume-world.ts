@@ -198,19 +198,20 @@ export class ResumeWorld {
         };
         problems.push(...(this.#models.get(table.name)?.check(situation) ?? []));
       }
-      const left = await duckdb.rows(
+    });
+    const left = await this.fixture.readWork((duckdb) =>
+      duckdb.rows(
         `SELECT table_name FROM duckdb_tables() WHERE table_name LIKE '%load%' OR table_name LIKE 'held %'
            OR table_name LIKE 'rejected %' OR table_name LIKE 'changed %'
          UNION ALL SELECT address FROM _sluice.snapshots`,
-      );
-      problems.push(...left.map(([name]) => `${name} was left`));
-    });
-    return problems;
+      ),
+    );
+    return [...problems, ...left.map(([name]) => `${name} was left`)];
   }
 
   /** What is recorded of unfinished loads: by table, rows and the blocks that were read. */
   async unfinished(): Promise<ReadonlyMap<string, { readonly rows: number; readonly ranges: string }>> {
-    return this.fixture.read(async (duckdb) => {
+    return this.fixture.readWork(async (duckdb) => {
       const rows = await duckdb.rows('SELECT address, rows, ranges FROM _sluice.snapshots WHERE rows > 0');
       return new Map(
         rows.map(([address, count, ranges]) => [

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { EngineFixture } from '../engine-fixture.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
-import { type MemoryS3, type RecordedRequest, startMemoryS3 } from '../s3/memory-s3.js';
+import type { MemoryS3, RecordedRequest } from '../s3/memory-s3.js';
+import { loadIntoBucket } from './memory-lake.js';
 
 /** What syncs of a lake ask of its bucket, counted by the bucket. */
 
@@ -18,18 +19,11 @@ beforeAll(async () => {
     insert into items select i, md5(i::text), i from generate_series(1, ${ROWS}) as i;
     create table elsewhere (v text)`;
   await postgres.query(sql, [], 'cost');
-  s3 = await startMemoryS3({ bucket: 'lake', accessKeyId: postgres.password, secretAccessKey: postgres.password });
   fixture = await EngineFixture.create({
     ...{ postgres, database: 'cost', cdc: { slot: 'cost' } },
     tables: { 'public.items': { method: 'cdc', deletes: 'hard' } },
   });
-  const key = { env: 'FIXTURE_PASSWORD' };
-  await fixture.moveTo('lake', {
-    ...{ type: 's3', bucket: 'lake', endpoint: s3.endpoint, force_path_style: true },
-    ...{ access_key_id: key, secret_access_key: key },
-  });
-  await fixture.apply();
-  await fixture.sync();
+  s3 = await loadIntoBucket(fixture, postgres);
 });
 
 afterAll(async () => {

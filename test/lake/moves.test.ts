@@ -1,10 +1,12 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { EngineFixture, readDuckDb } from '../engine-fixture.js';
-import { startPostgres, type TestPostgres } from '../postgres/server.js';
+import { describe, expect, test } from 'vitest';
+import { type Cells, type EngineFixture, readDuckDb, SOURCE } from '../engine-fixture.js';
+import { freshFixtures } from '../fresh-fixtures.js';
+import { runCli, runToEnd } from '../kill/killed-cli.js';
 
 /** Sources that go from a DuckDB file to a lake, back, and by another name within one. */
 
+const LONG_MS = 900_000;
 const DUCKDB = { type: 'duckdb', path: 'place.duckdb' };
 const LAKE = { type: 'local', format: 'delta', path: 'place' };
 /** Types that a lake writes otherwise than a DuckDB file does. */
@@ -20,30 +22,10 @@ const SETTINGS = {
   'public.polled': { method: 'incremental', cursor: 'at' },
 };
 
-let postgres: TestPostgres;
-let fixture: EngineFixture | null = null;
-let databases = 0;
+const fresh = freshFixtures('lake_moved');
 
-beforeAll(async () => {
-  postgres = await startPostgres({ major: 17 });
-});
-afterEach(async () => {
-  await fixture?.remove();
-  fixture = null;
-});
-afterAll(() => postgres?.stop());
-
-async function start(destination: Readonly<Record<string, unknown>>): Promise<EngineFixture> {
-  databases += 1;
-  const database = `lake_moved_${databases}`;
-  await postgres.createDatabase(database);
-  await postgres.query(TABLES, [], database);
-  const cdc = { slot: database, publication: database };
-  fixture = await EngineFixture.create({ postgres, database, tables: SETTINGS, cdc, destination });
-  await fixture.apply();
-  await fixture.sync();
-  return fixture;
-}
+const start = (destination: Readonly<Record<string, unknown>>): Promise<EngineFixture> =>
+  fresh({ sql: TABLES, tables: SETTINGS, destination });
 
 async function change(f: EngineFixture, round: string): Promise<void> {
   await f.source(`insert into kept (id, v) select max(id) + 1, '${round}' from kept;
@@ -119,22 +101,93 @@ test.each([
   const f = await start({ ...LAKE, format: c.format });
   await change(f, 'a');
   await f.sync();
-  const versions = () => f.read((duckdb) => duckdb.rows('SELECT count(*), count(valid_to) FROM public.kept_cdc'));
-  const readLog = () => readFile(`${f.duckdbFile}/public/kept/${c.file}`, 'utf8');
-  const [before, log] = [await versions(), await readLog()];
+  const readLog = () => readFile(`${f.place}/public/kept/${c.file}`, 'utf8');
+  const [before, log] = [await versionsOf(f), await readLog()];
   await f.close();
   const text = await readFile(f.configFile, 'utf8');
   await writeFile(f.configFile, `${text.replace(/^ {2}shop:/m, '  store:')}moved: [{ from: shop, to: store }]\n`);
 
   const plan = await f.apply();
   expect(plan.changes.map(({ action, address }) => [action, address])).toEqual([['move', 'store']]);
-  expect(await versions()).toEqual(before);
+  expect(await versionsOf(f)).toEqual(before);
   expect(await readLog()).toBe(log);
   await change(f, 'b');
   await f.sync();
   await expectEqual(f);
   expect((await f.plan()).changes).toEqual([]);
 });
+
+describe('a source whose rename dies', () => {
+  test(
+    'after each of its ledgers keeps its tables, its history and its place in the stream',
+    async () => {
+      const f = await start(LAKE);
+      let name = SOURCE;
+      let round = 0;
+      const died: string[] = [];
+      // Ledgers are written in the order of the names where nothing is handed over: both orders have to do.
+      for (const [to, deaths] of [
+        ['store', [1, 2]],
+        ['alpha', [1, 2]],
+        ['beta', [3, 5]],
+        ['able', [3, 5]],
+        ['zulu', [4, 6]],
+        ['abel', [4, 6]],
+      ] as const) {
+        round += 1;
+        const said = `${name} to ${to}`;
+        await change(f, `before ${round}`);
+        await f.sync();
+        const versions = await versionsOf(f);
+        await change(f, `between ${round}`);
+        await f.close();
+        const text = (await readFile(f.configFile, 'utf8')).replace(/^moved:.*\n/m, '');
+        const renamed = text.replace(new RegExp(`^ {2}${name}:`, 'm'), `  ${to}:`);
+        await writeFile(f.configFile, `${renamed}moved: [{ from: ${name}, to: ${to} }]\n`);
+        for (const at of deaths) {
+          const end = await runCli(f, ['apply', '--yes'], { failpoint: `after_ledger@${at}` });
+          expect(end.signal === 'SIGKILL' || end.code === 0, end.output).toBe(true);
+          if (end.signal === 'SIGKILL') died.push(`${said} at ${at}`);
+        }
+        await runToEnd(f, ['apply', '--yes']);
+        expect({ said, versions: await versionsOf(f) }).toEqual({ said, versions });
+        expect({ said, facts: await factsOf(f) }).toEqual({
+          said,
+          facts: [
+            ['stream', to, null],
+            ['table', `${to}:public.kept`, null],
+            ['table', `${to}:public.polled`, null],
+          ],
+        });
+        const report = await f.sync();
+        const tables = report.sources.flatMap((source) => source.tables);
+        expect({ said, loads: tables.filter(({ kind }) => kind === 'snapshot') }).toEqual({ said, loads: [] });
+        await expectEqual(f);
+        expect((await f.plan()).changes).toEqual([]);
+        name = to;
+      }
+      expect(died).toContain('shop to store at 1');
+      expect(died).toContain('store to alpha at 1');
+      expect(died.length).toBeGreaterThan(5);
+    },
+    LONG_MS,
+  );
+});
+
+/** How many versions there are of rows, and how many of them are closed. */
+function versionsOf(f: EngineFixture): Promise<Cells[]> {
+  return f.read((duckdb) => duckdb.rows('SELECT count(*), count(valid_to) FROM public.kept_cdc'));
+}
+
+/** Under which names the lake knows of streams and tables, and why those have to be loaded anew. */
+function factsOf(f: EngineFixture): Promise<Cells[]> {
+  return f.read((duckdb) =>
+    duckdb.rows(
+      `SELECT 'stream', source, NULL FROM _sluice.streams
+       UNION ALL SELECT 'table', address, resnapshot_reason FROM _sluice.tables ORDER BY ALL`,
+    ),
+  );
+}
 
 test('a TRUNCATE that comes without any other change', async () => {
   const f = await start(LAKE);
@@ -161,8 +214,8 @@ async function expectNothingLive(f: EngineFixture): Promise<void> {
 test('a DuckDB file is left as it was by a source that went on to a lake', async () => {
   const f = await start(DUCKDB);
   await f.close();
-  const before = await readFile(f.duckdbFile);
-  const old = f.duckdbFile;
+  const before = await readFile(f.place);
+  const old = f.place;
   await f.moveTo('other', LAKE);
   await f.apply();
   await change(f, 'a');

@@ -1,6 +1,7 @@
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type LakeThreadSettings, openLakeWriter } from '../../src/destination/lake/lake-writer.js';
 import { EngineFixture, SOURCE } from '../engine-fixture.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 import type { Fault, FaultableRequest } from '../s3/fault.js';
@@ -158,15 +159,18 @@ describe('a bucket that breaks', () => {
     }
   });
 
-  test('one table of it is closed to us: its neighbours go on', async () => {
-    round += 1;
-    await work(fixture, round);
-    const closed = s3.fault({
+  /** One table's objects. A listing names the folder in its query, which a fault does not see. */
+  const closeOrders = () =>
+    s3.fault({
       on: ({ key }) => key.startsWith(`${PREFIX}/public/orders/`),
       does: { answer: 'AccessDenied' },
       times: Number.POSITIVE_INFINITY,
     });
-    // A listing names the folder in its query, which a fault does not see: only the objects are closed.
+
+  test('one table of it is closed to us: its neighbours go on', async () => {
+    round += 1;
+    await work(fixture, round);
+    const closed = closeOrders();
     const report = await fixture.trySync();
     const tables = report.sources.flatMap((source) => source.tables);
     expect(report.sources.map(({ source, error }) => ({ source, error }))).toEqual([{ source: SOURCE, error: null }]);
@@ -177,4 +181,36 @@ describe('a bucket that breaks', () => {
     await fixture.sync();
     expect(await shopProblems(fixture)).toEqual([]);
   });
+
+  test('changes that were held for a table go with the disk that they are on: it is loaded anew', async () => {
+    round += 1;
+    await work(fixture, round);
+    const closed = closeOrders();
+    await fixture.trySync();
+    closed.clear();
+    await fixture.close();
+    // Postgres was told that they have arrived, and keeps them no longer.
+    await rm(path.join(fixture.folder, 'work'), { recursive: true });
+    const settings = await fixture.lakeSettings();
+    expect(await loadReasons(settings)).toEqual({ 'shop:public.orders': 'HELD_CHANGES_LOST' });
+    await fixture.close();
+    await fixture.sync();
+    const loads = await fixture.read((lake) =>
+      lake.rows("SELECT address FROM _sluice.runs WHERE kind = 'snapshot' ORDER BY started_at DESC LIMIT 1"),
+    );
+    expect(loads).toEqual([['shop:public.orders']]);
+    expect(await shopProblems(fixture)).toEqual([]);
+  });
 });
+
+/** Why tables have to be loaded anew, as a process finds it that comes to the lake now. */
+async function loadReasons(settings: LakeThreadSettings): Promise<Record<string, string>> {
+  const writer = await openLakeWriter(settings, () => undefined);
+  try {
+    const facts = await writer.readFacts();
+    const asked = facts.tables.filter(({ resnapshotReason }) => resnapshotReason !== null);
+    return Object.fromEntries(asked.map(({ address, resnapshotReason }) => [address, resnapshotReason ?? '']));
+  } finally {
+    await writer.close();
+  }
+}

@@ -136,7 +136,7 @@ export async function runMatrix(major: PostgresMajor): Promise<FamilyOutcome[]> 
       const readWays: ReadWay[] = [];
       for (const { transport, fixture } of fixtures) {
         const report = status.get(transport);
-        const duckdb = await openDuckDb(fixture.duckdbFile);
+        const duckdb = await openDuckDb(fixture.place);
         try {
           for (const way of tables) {
             for (const view of way.views) views.push(await readView(duckdb, transport, way, view, family));

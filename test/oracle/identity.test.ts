@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -125,11 +125,13 @@ describe.each(majorsUnderTest([18], [13, 18]))('slots on Postgres %i', (major) =
   test('the destination was restored from an older copy', async () => {
     const f = await start(postgres);
     await f.close();
-    const older = await readFile(f.duckdbFile);
+    const older = path.join(f.folder, 'older');
+    await cp(f.place, older, { recursive: true });
     await f.source("update t set v = 'streamed' where id = 1");
     await f.sync();
     await f.close();
-    await writeFile(f.duckdbFile, older);
+    await rm(f.place, { recursive: true });
+    await rename(older, f.place);
     await expectRefused(f, 'SLOT_AHEAD', /the destination holds changes up to/);
     await expectRenewed(f, RENEWED);
   });

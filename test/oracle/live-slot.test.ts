@@ -89,8 +89,9 @@ describe.each(MAJORS)('on Postgres %i', (major) => {
     await expectEqual(f, 'u');
     const found = await f.read((duckdb) =>
       duckdb.rows(
-        `SELECT schema_name, split_part(table_name, '@', 1) FROM duckdb_tables()
-         WHERE (schema_name, table_name) = ('public', 't') OR schema_name = '_sluice_retired'`,
+        `SELECT schema_name, split_part(name, '@', 1) FROM (SELECT schema_name, table_name AS name FROM duckdb_tables()
+           UNION ALL SELECT schema_name, view_name FROM duckdb_views())
+         WHERE (schema_name, name) = ('public', 't') OR schema_name = '_sluice_retired'`,
       ),
     );
     expect(found).toEqual(place);

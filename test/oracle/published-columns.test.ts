@@ -137,7 +137,7 @@ situations(majorsUnderTest([18], [13, 15, 17, 18]), ({ major, start, prepare }) 
     // A list that is there is taken away when the identity becomes one that allows none.
     await f.source('alter table by_index replica identity full');
     await expect(f.source("update by_index set note = 'refused'")).rejects.toThrow(/cannot update table/);
-    expect(await settings(f)).toEqual(['update_settings shop:publication']);
+    expect(await settings(f)).toEqual(['update_settings shop:publication', 'update_settings shop:public.by_index']);
     await f.apply();
     await f.source("update by_index set note = 'goes on'");
     await f.sync();

@@ -74,7 +74,9 @@ describe.each(MAJORS)('on Postgres %i', (major) => {
     };
     const began = await positions();
     await postgres.query('create table if not exists noise (v text)');
-    const write = "insert into noise select repeat('x', 1000) from generate_series(1, 2000)";
+    // A lake writes a position without changes once it would pin 16 MiB.
+    const rows = f.isLake ? 10_000 : 2_000;
+    const write = `insert into noise select repeat('x', 1000) from generate_series(1, ${rows})`;
     // Postgres notes which transactions run at a checkpoint, otherwise every 15 seconds.
     for (let round = 0; round < 3; round += 1) {
       await postgres.query(write);
@@ -83,7 +85,7 @@ describe.each(MAJORS)('on Postgres %i', (major) => {
       await f.sync({ untilCaughtUp: false });
     }
     const ended = await positions();
-    const written = 3n * 2n * 2_000_000n;
+    const written = 3n * 2n * BigInt(rows) * 1_000n;
     expect(ended.confirmed - began.confirmed).toBeGreaterThanOrEqual(written);
     // All but the last round, at the least.
     expect(ended.restart - began.restart).toBeGreaterThan(written / 2n);
@@ -118,7 +120,7 @@ describe.each(MAJORS)('on Postgres %i', (major) => {
     }
   });
 
-  test('a role that may not write heartbeats is told once, and nothing is missed', async () => {
+  test('a role that may not write heartbeats is told of once in each sync, and nothing is missed', async () => {
     const f = await start(TABLE, { 'public.t': {} });
     const role = `reader_${databases}`;
     await f.source(`create role ${role} login replication password '${postgres.password}'; grant select on t to ${role};
@@ -135,9 +137,12 @@ describe.each(MAJORS)('on Postgres %i', (major) => {
       await expectEqual(f);
     }
     const notices = f.events.filter((event) => event.kind === 'notice');
-    expect(notices).toEqual([
-      { kind: 'notice', address: 'shop:slot', message: expect.stringContaining(`role "${role}" may not write`) },
-    ]);
+    const told = {
+      kind: 'notice',
+      address: 'shop:slot',
+      message: expect.stringContaining(`role "${role}" may not write`),
+    };
+    expect(notices).toEqual([told, told]);
   });
 
   /** From now on commits of sessions with synchronous_commit = on are decoded, but visible to nobody. */
@@ -198,6 +203,9 @@ describe.each(MAJORS)('on Postgres %i', (major) => {
     await f.close();
     await syncAcross(f, committed);
     await expectEqual(f);
+    // A lake notes with the next change that it was seen.
+    await f.source("update t set v = 'later' where id = 2");
+    await f.sync();
     const left = await f.read((duckdb) => duckdb.rows('SELECT len(unseen) FROM _sluice.streams'));
     expect(left).toEqual([['0']]);
   });

@@ -1,13 +1,13 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DuckDBInstance } from '@duckdb/node-api';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { decodeManifest, type Manifest } from '../../src/destination/parquet/manifest.js';
 import type { Failpoint } from '../../src/thread/failpoint.js';
-import { EngineFixture } from '../engine-fixture.js';
+import type { EngineFixture } from '../engine-fixture.js';
+import { freshFixtures } from '../fresh-fixtures.js';
 import { runCli, runToEnd } from '../kill/killed-cli.js';
-import { startPostgres, type TestPostgres } from '../postgres/server.js';
 
 /** Tables as plain Parquet, from Postgres to a reader that knows nothing but docs/parquet.md. */
 
@@ -32,34 +32,18 @@ const LIVE: Readonly<Record<string, string>> = {
   hist_t: 'public.hist_t_cdc WHERE valid_to IS NULL AND NOT _ph_deleted',
 };
 
-let postgres: TestPostgres;
+const fresh = freshFixtures('parquet');
 let fixture: EngineFixture;
-let databases = 0;
 
-beforeAll(async () => {
-  postgres = await startPostgres({ major: 17 });
-});
-afterAll(() => postgres?.stop());
 beforeEach(async () => {
-  databases += 1;
-  const database = `parquet_${databases}`;
-  await postgres.createDatabase(database);
-  await postgres.query(
-    NAMES.map(
-      (name) =>
-        `create table ${name} (id bigint primary key, name text, stamp timestamptz default clock_timestamp());
-         insert into ${name} select i, 'row ' || i from generate_series(1, 5) as i`,
-    ).join(';\n'),
-    [],
-    database,
+  const tables = NAMES.map(
+    (name) =>
+      `create table ${name} (id bigint primary key, name text, stamp timestamptz default clock_timestamp());
+       insert into ${name} select i, 'row ' || i from generate_series(1, 5) as i`,
   );
   const destination = { type: 'local', path: 'lake', format: 'parquet' };
-  const cdc = { slot: database, publication: database };
-  fixture = await EngineFixture.create({ postgres, database, tables: TABLES, cdc, destination });
-  await fixture.apply();
-  await fixture.sync();
+  fixture = await fresh({ sql: tables.join(';\n'), tables: TABLES, destination });
 });
-afterEach(() => fixture.remove());
 
 /** Runs a statement on each of the tables. */
 async function each(sql: (name: string) => string, names: readonly string[] = NAMES): Promise<void> {
@@ -84,8 +68,12 @@ async function lakeRows(columns: string): Promise<Record<string, unknown[]>> {
   });
 }
 
+function manifestFile(name: string): string {
+  return path.join(fixture.folder, 'lake', 'public', name, 'latest.json');
+}
+
 async function manifest(name: string): Promise<Manifest> {
-  const file = path.join(fixture.folder, 'lake', 'public', name, 'latest.json');
+  const file = manifestFile(name);
   return decodeManifest(await readFile(file), file);
 }
 
@@ -189,6 +177,44 @@ describe('the tables of a lake of Parquet files', () => {
     }
   });
 });
+
+test('what somebody else writes stops its table alone, and a resync goes over it', async () => {
+  const harmed = ['soft_t', 'hard_t', 'both_t', 'hist_t'];
+  for (const name of ['soft_t', 'hard_t', 'both_t', 'both_t_cdc', 'hist_t_cdc']) {
+    const theirs = { ...(await manifest(name)), application: 'another', commit: 40 };
+    await writeFile(manifestFile(name), JSON.stringify(theirs));
+  }
+  await change();
+  const report = await fixture.trySync();
+  const failed = report.sources.flatMap(({ tables }) => tables.filter(({ error }) => error !== null));
+  expect([...new Set(failed.map(({ address, error }) => `${address} ${error?.code}`))].sort()).toEqual(
+    harmed.map((name) => `shop:public.${name} PARQUET_FOREIGN_WRITE`).sort(),
+  );
+  const only = (rows: Record<string, unknown[]>) => NAMES.filter((name) => !harmed.includes(name)).map((n) => rows[n]);
+  expect(only(await lakeRows('id, name'))).toEqual(only(await sourceRows('id, name')));
+
+  await fixture.resync(...harmed.map((name) => `public.${name}`));
+  await fixture.sync();
+  expect(await lakeRows('id, name')).toEqual(await sourceRows('id, name'));
+  await expectOneVersion('both_t_cdc');
+  await expectOneVersion('hist_t_cdc');
+
+  // One whose manifest is gone is made anew.
+  for (const name of ['soft_t', 'both_t_cdc', 'hist_t_cdc']) await rm(manifestFile(name));
+  await each((name) => `insert into ${name} values (40, 'later')`);
+  expect((await fixture.trySync()).ok).toBe(false);
+  await fixture.resync('public.soft_t', 'public.both_t', 'public.hist_t');
+  await fixture.sync();
+  await each((name) => `insert into ${name} values (41, 'last')`);
+  await fixture.sync();
+  expect(await lakeRows('id, name')).toEqual(await sourceRows('id, name'));
+});
+
+/** No key has two versions at once. */
+async function expectOneVersion(history: string): Promise<void> {
+  const twice = `SELECT id FROM public.${history} WHERE valid_to IS NULL GROUP BY id HAVING count(*) > 1`;
+  expect(await fixture.read((duckdb) => duckdb.rows(twice))).toEqual([]);
+}
 
 describe('a sync that dies', () => {
   const points: readonly (Failpoint | `${Failpoint}@${number}`)[] = [

@@ -38,6 +38,7 @@ export function observedColumn(name: string, type: ObservedType): ObservedColumn
     identity: '',
     storage: 'x',
     hasDefault: false,
+    comment: null,
   };
 }
 

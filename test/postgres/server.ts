@@ -1,10 +1,11 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
 import { chmod, chown, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
-import { connect, Socket } from 'node:net';
+import { Socket } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { freePort } from '../free-port.js';
 import {
   type Account,
   copyTree,
@@ -207,7 +208,7 @@ class Server implements TestPostgres {
     account: Account | null,
   ): Promise<Server> {
     for (let attempt = 1; ; attempt++) {
-      const server = new Server(options.major, programs, dir, account, await freePort());
+      const server = new Server(options.major, programs, dir, account, await freePort(20_000, 12_000));
       if (await server.#launch()) return server;
       // Somebody may have taken the port between our look and the server's bind.
       if (attempt === 5) throw new Error(`Postgres ${options.major} does not start:\n${await server.#log()}`);
@@ -391,26 +392,4 @@ pid=$(head -n 1 "$0/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid" 2>/de
   watchdog.unref();
   if (watchdog.stdin instanceof Socket) watchdog.stdin.unref();
   return watchdog;
-}
-
-/**
- * A port nobody listens on, below the range that systems give to outgoing connections, so that a server which restarts
- * finds it free again. Whoever loses the race for it tries another.
- */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000);
-    if (await isFree(port)) return port;
-  }
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect({ port, host: '127.0.0.1' });
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(false);
-    });
-    probe.once('error', () => resolve(true));
-  });
 }

@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type Cell, canonicalRow, digestOf } from './canonical.js';
+import { Engines } from './engines.js';
 import type { ReaderEnvironment } from './environment.js';
 import { type LakeTable, type ReaderName, type ReadJob, readWith } from './readers.js';
 
@@ -11,15 +13,20 @@ export interface ExpectedTable extends LakeTable {
 }
 
 const ROWS_SHOWN = 4;
+/** A longer value is told by its beginning, its length and a hash: some are of many kilobytes. */
+const CHARACTERS_SHOWN = 100;
 
 /** What an engine can only read otherwise (the table at readers.ts). */
 function asRead(reader: ReaderName, type: string, cell: Cell): Cell {
   return reader === 'chdb' && cell === null && type.startsWith('array<') ? [] : cell;
 }
 
-/** @returns what is wrong, a line each; empty where every reader has the very rows of every table */
+/**
+ * @param engines those that run already (which know their bucket), or where they are installed, to run for this once
+ * @returns what is wrong, a line each; empty where every reader has the very rows of every table
+ */
 export async function disagreements(
-  environment: ReaderEnvironment,
+  engines: Engines | ReaderEnvironment,
   readers: readonly ReaderName[],
   tables: readonly ExpectedTable[],
   job: Pick<ReadJob, 's3'> & { readonly dump: string },
@@ -29,7 +36,13 @@ export async function disagreements(
     ...(where === undefined ? {} : { where }),
   }));
   const reports = await Promise.all(
-    readers.map(async (reader) => ({ reader, report: await readWith(environment, reader, { ...job, tables: told }) })),
+    readers.map(async (reader) => {
+      const asked = { ...job, tables: told };
+      const report = await (engines instanceof Engines
+        ? engines.read(reader, asked)
+        : readWith(engines, reader, asked));
+      return { reader, report };
+    }),
   );
   const problems: string[] = [];
   for (const { reader, report } of reports) {
@@ -61,6 +74,16 @@ function difference(expected: readonly string[], read: string): string {
     else left.splice(at, 1);
   }
   const shown = (what: string, rows: readonly string[]): string[] =>
-    rows.slice(0, ROWS_SHOWN).map((row) => `  ${what} ${row}`);
+    rows.slice(0, ROWS_SHOWN).map((row) => `  ${what} ${shortened(row)}`);
   return [...shown('missing', left), ...shown('unexpected', extra)].join('\n');
+}
+
+/** @param row as canonicalRow gives it */
+function shortened(row: string): string {
+  const cells: unknown = JSON.parse(row);
+  return JSON.stringify(cells, (_, cell: unknown) => {
+    if (typeof cell !== 'string' || cell.length <= CHARACTERS_SHOWN) return cell;
+    const hash = createHash('md5').update(cell).digest('hex');
+    return `${cell.slice(0, CHARACTERS_SHOWN)}... (${cell.length} characters, md5 ${hash})`;
+  });
 }

@@ -3,26 +3,26 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { S3UnderTest } from '../s3/conformance-world.js';
 import { startVersitygw } from '../s3/versitygw.js';
-import type { ReadJob } from './readers.js';
+import type { S3Access } from './readers.js';
 
 /** The places and ways in which the gate has Sluice write lakes. */
 
-const EVERY_LAKE = [
+export const LAKES = [
   { place: 'folder', deletes: 'dv' },
   { place: 'bucket', deletes: 'cow' },
   { place: 'folder', deletes: 'cow' },
   { place: 'bucket', deletes: 'dv' },
 ] as const;
-export type Lake = (typeof EVERY_LAKE)[number];
-/** Both places and both ways of deleting, as a lake takes minutes; SLUICE_ALL_LAKES=1: each place in each way. */
-export const LAKES: readonly Lake[] = process.env['SLUICE_ALL_LAKES'] === '1' ? EVERY_LAKE : EVERY_LAKE.slice(0, 2);
+export type Lake = (typeof LAKES)[number];
 
 /** ClickHouse signs requests to a server that is not Amazon's for this region and no other. */
 const REGION = 'us-east-1';
 
 export interface LakePlaces {
   /** Settings of a destination, and what readers are told of its bucket. @param name a folder's or prefix's */
-  lake(lake: Lake, name: string): { destination: Record<string, unknown>; s3?: NonNullable<ReadJob['s3']> };
+  lake(lake: Lake, name: string): { destination: Record<string, unknown>; s3?: S3Access };
+  /** How engines reach what is in the bucket. */
+  readonly s3: S3Access;
   /** For the rows that readers tell. */
   readonly dump: string;
   close(): Promise<void>;
@@ -41,8 +41,10 @@ export async function openPlaces(): Promise<LakePlaces> {
     throw error;
   }
   const { endpoint, accessKeyId, secretAccessKey } = server;
+  const s3 = { endpoint, region: REGION, accessKeyId, secretAccessKey };
   return {
     dump: folder,
+    s3,
     lake({ place, deletes }, name) {
       const common = { format: 'delta', deletes };
       if (place === 'folder') return { destination: { type: 'local', path: 'lake', ...common } };
@@ -51,10 +53,7 @@ export async function openPlaces(): Promise<LakePlaces> {
         access_key_id: { file: path.join(folder, 'id') },
         secret_access_key: { file: path.join(folder, 'secret') },
       };
-      return {
-        destination: { type: 's3', ...reached, ...keys, ...common },
-        s3: { endpoint, region: REGION, accessKeyId, secretAccessKey },
-      };
+      return { destination: { type: 's3', ...reached, ...keys, ...common }, s3 };
     },
     async close() {
       await server.stop();

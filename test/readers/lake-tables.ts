@@ -1,6 +1,7 @@
 import path from 'node:path';
-import { writeCheckpoint } from '../../src/destination/delta/checkpoint.js';
+import { listLog } from '../../src/destination/delta/log-listing.js';
 import { openTable } from '../../src/destination/delta/log-reader.js';
+import { vacuumTable } from '../../src/destination/delta/maintenance/vacuum.js';
 import { type DeltaType, deltaType } from '../../src/destination/delta/schema.js';
 import type { DuckDbSession } from '../../src/destination/duckdb/session.js';
 import { identifier, qualified } from '../../src/destination/duckdb/sql-text.js';
@@ -9,6 +10,7 @@ import type { LakeThreadSettings } from '../../src/destination/lake/lake-writer.
 import { readLedgers } from '../../src/destination/lake/ledger-store.js';
 import { type OpenLake, openLake } from '../../src/destination/lake/open-lake.js';
 import { systemDeps } from '../../src/destination/lake/store/system-deps.js';
+import type { Vacuumed } from '../../src/destination/maintenance.js';
 import { type Cell, cellOfDuckDb } from './canonical.js';
 import type { LakeTable } from './readers.js';
 
@@ -45,22 +47,56 @@ export async function writtenTables(settings: LakeThreadSettings): Promise<Writt
   });
 }
 
+/** What lies in a table's log. */
+export interface TableLog {
+  readonly name: string;
+  /** Of the last commit. */
+  readonly version: number;
+  /** Of the oldest commit that is there. */
+  readonly oldest: number;
+  /** Versions of the checkpoints that Sluice wrote, which others write too. */
+  readonly ownCheckpoints: readonly number[];
+}
+
+export async function tableLogs(settings: LakeThreadSettings): Promise<TableLog[]> {
+  return withLake(settings, async ({ store }) => {
+    const logs: TableLog[] = [];
+    for (const { ledger } of (await readLedgers(store, new Map())).values()) {
+      for (const { folder, name } of ledger.relations) {
+        const listed = await listLog(store, folder, null);
+        const commits = listed.flatMap(({ file }) => (file.kind === 'commit' ? [file.version] : []));
+        const ownCheckpoints: number[] = [];
+        for (const { file, info } of listed) {
+          if (file.kind !== 'classic_checkpoint') continue;
+          const parquet = await store.get(info.key);
+          // Its footer names its writer.
+          if (parquet !== null && Buffer.from(parquet.body).includes('DuckDB version'))
+            ownCheckpoints.push(file.version);
+        }
+        logs.push({ name, version: Math.max(...commits), oldest: Math.min(...commits), ownCheckpoints });
+      }
+    }
+    return logs;
+  });
+}
+
+/** Beyond every retention: a log is kept for 30 days. */
+const LONG_AFTER_MS = 60 * 86_400_000;
+
 /**
- * Writes a checkpoint of each table that has come this far and has none.
- * @returns the folders of the tables that have one now
+ * Vacuums every table as if all that it has were old. The command would not: it goes by the clock of an S3 server too.
+ * Nothing may write to the lake meanwhile.
  */
-export async function checkpointTables(settings: LakeThreadSettings, fromVersion: number): Promise<string[]> {
+export async function vacuumOldTables(settings: LakeThreadSettings): Promise<Vacuumed[]> {
   return withLake(settings, async ({ store }, session) => {
     const tools = { connection: session.connection, tempFolder: `${settings.workFolder}-reader` };
-    const done: string[] = [];
+    const now = new Date(Date.now() + LONG_AFTER_MS);
+    const done: Vacuumed[] = [];
     for (const { ledger } of (await readLedgers(store, new Map())).values()) {
       for (const { folder } of ledger.relations) {
         const snapshot = await openTable(store, folder, tools);
-        if (snapshot === null || snapshot.version < fromVersion) continue;
-        if ((await store.get(`${folder}/_delta_log/_last_checkpoint`)) === null) {
-          await writeCheckpoint(store, folder, snapshot, tools, new Date());
-        }
-        done.push(folder);
+        if (snapshot === null) throw new Error(`there is no table in ${folder}`);
+        done.push(await vacuumTable(store, { folder, snapshot, pending: [], retentionMs: 0, dryRun: false, now }));
       }
     }
     return done;

@@ -6,7 +6,8 @@ import { TYPES_SQL, type TypeCase } from '../matrix/type-case.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 import type { Cell } from './canonical.js';
 import { disagreements } from './disagreement.js';
-import { type ReaderEnvironment, readerEnvironment } from './environment.js';
+import { Engines } from './engines.js';
+import { readerEnvironment } from './environment.js';
 import { LAKES, type LakePlaces, openPlaces } from './lake-places.js';
 import { writtenTables } from './lake-tables.js';
 import { postgresRows, printAsCanonical, sourceColumns } from './postgres-rows.js';
@@ -21,17 +22,18 @@ const MAJOR = 17;
 /** Lakes of both kinds of files. The bucket adds nothing to types. */
 const FOLDERS = LAKES.filter((lake) => lake.place === 'folder');
 
-let environment: ReaderEnvironment;
+let engines: Engines;
 let postgres: TestPostgres;
 let places: LakePlaces;
 
 beforeAll(async () => {
-  environment = await readerEnvironment();
+  engines = new Engines(await readerEnvironment());
   postgres = await startPostgres({ major: MAJOR });
   places = await openPlaces();
 }, 1_200_000);
 
 afterAll(async () => {
+  await engines?.close();
   await places?.close();
   await postgres?.stop();
 });
@@ -81,7 +83,7 @@ async function problemsOf(
     const own = table.rows.map((row) => row.slice(0, columns.length));
     problems.push(...cellDifferences(columns, rows, own));
   }
-  problems.push(...(await disagreements(environment, READERS, written, job)));
+  problems.push(...(await disagreements(engines, READERS, written, job)));
   return problems;
 }
 

@@ -4,11 +4,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EngineFixture } from '../engine-fixture.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 import { disagreements, type ExpectedTable } from './disagreement.js';
-import { type ReaderEnvironment, readerEnvironment } from './environment.js';
+import { Engines } from './engines.js';
+import { readerEnvironment } from './environment.js';
 import { LAKES, type LakePlaces, openPlaces } from './lake-places.js';
 import { type WrittenTable, writtenTables } from './lake-tables.js';
 import { postgresRows, printAsCanonical } from './postgres-rows.js';
-import { type ReaderName, readWith } from './readers.js';
+import type { ReaderName } from './readers.js';
 
 /**
  * Readers skip files by their statistics, so a bound that is too tight loses rows. Filters at the edges of what is in the
@@ -95,17 +96,18 @@ const CONDITIONS: readonly string[] = [
   "day <= date '0001-01-01'",
 ];
 
-let environment: ReaderEnvironment;
+let engines: Engines;
 let postgres: TestPostgres;
 let places: LakePlaces;
 
 beforeAll(async () => {
-  environment = await readerEnvironment();
+  engines = new Engines(await readerEnvironment());
   postgres = await startPostgres({ major: 17 });
   places = await openPlaces();
 }, 1_200_000);
 
 afterAll(async () => {
+  await engines?.close();
   await places?.close();
   await postgres?.stop();
 });
@@ -173,7 +175,7 @@ async function filterProblems(
     if (rows.length !== found.size) throw new Error(`${where}: the lake lacks one of ${[...found]}`);
     asked.push({ name: `filter-${index}`, location: table.location, columns: table.columns, where, rows });
   }
-  return disagreements(environment, readers, asked, { dump: places.dump });
+  return disagreements(engines, readers, asked, { dump: places.dump });
 }
 
 /** Which of the readers skip files by statistics at all: those that find nothing where the bounds say so wrongly. */
@@ -190,7 +192,7 @@ async function readersThatSkip(table: WrittenTable): Promise<ReaderName[]> {
   const where = 'n > 1000000';
   const skipping: ReaderName[] = [];
   for (const reader of PRUNING) {
-    const report = await readWith(environment, reader, { tables: [{ name: 'wrong', location, columns, where }] });
+    const report = await engines.read(reader, { tables: [{ name: 'wrong', location, columns, where }] });
     const [answer] = report.answers;
     if (answer !== undefined && 'rows' in answer && answer.rows === 0) skipping.push(reader);
   }

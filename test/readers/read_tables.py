@@ -1,40 +1,14 @@
-"""Reads Delta tables with engines that know nothing of Sluice and tells the digest of their rows.
-
-Standard input is a job:
-
-    {"readers": ["deltalake", "duckdb", "polars", "spark", "chdb"],
-     "tables": [{"name": ..., "location": a folder or s3://bucket/prefix, "columns": [{"name": ..., "type": ...}],
-                 "where": a condition in SQL, or absent}],
-     "s3": null | {"endpoint", "region", "access_key_id", "secret_access_key"},
-     "jars": the folder of Spark's jars, "dump": null | a folder for the rows}
-
-Each line of standard output is the answer of one reader about one table:
-
-    {"reader", "table", "rows", "sha256", "seconds"}     sha256 of the canonical rows, sorted as bytes, each with "\\n"
-    {"reader", "table", "error"}
-
-and one line {"reader", "start_seconds"} for each reader. With "dump" the rows stand in <dump>/<table>.<reader>.ndjson.
-"""
+"""Opens engines that know nothing of Sluice, each as a function that reads the rows of a Delta table (engine.py)."""
 
 import glob
-import hashlib
 import importlib
-import json
 import os
-import sys
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import pyarrow as pa
-
-from canonical import canonical_rows
-
-
-# Spark's errors come with the whole stack of Java's calls.
-ERROR_CHARACTERS = 600
 
 
 @dataclass(frozen=True)
@@ -128,16 +102,18 @@ def open_polars(job: Job) -> Reader:
     return read
 
 
+spark_frames: dict[str, Any] = {}
+
+
 def open_spark(job: Job) -> Reader:
     session = spark_session(job)
-    # A table that is asked for with many conditions is opened once.
-    frames: dict[str, Any] = {}
 
     def read(table: Table) -> Batches:
-        frame = frames.get(table.location)
+        # A table that is asked for with many conditions is opened once.
+        frame = spark_frames.get(table.location)
         if frame is None:
             frame = session.read.format("delta").load(table.location.replace("s3://", "s3a://", 1))
-            frames[table.location] = frame
+            spark_frames[table.location] = frame
         check_columns(table, frame.columns)
         if table.where is not None:
             frame = frame.where(table.where)
@@ -168,8 +144,12 @@ def spark_settings(job: Job) -> dict[str, str]:
         "spark.driver.memory": "1g",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.databricks.delta.snapshotPartitions": "2",
+        # Tables are small and many: what makes much work fast costs more here than it saves.
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.shuffle.partitions": "1",
+        "spark.databricks.delta.snapshotPartitions": "1",
         "spark.log.level": "ERROR",
     }
     if job.s3 is not None:
@@ -188,10 +168,12 @@ def open_chdb(job: Job) -> Reader:
     import chdb
 
     os.chdir("/")
+    # chdb.query() starts ClickHouse anew each time.
+    connection = chdb.connect(":memory:")
     settings = "output_format_arrow_string_as_string = 0, output_format_arrow_compression_method = 'none'"
 
     def query(sql: str) -> pa.Table:
-        answer = chdb.query(f"{sql} SETTINGS {settings}", "Arrow")
+        answer = connection.query(f"{sql} SETTINGS {settings}", "Arrow")
         return pa.ipc.open_file(pa.py_buffer(answer.bytes())).read_all()
 
     def read(table: Table) -> Batches:
@@ -233,6 +215,14 @@ READERS: dict[str, Callable[[Job], Reader]] = {
 }
 
 
+def forget(engine: str, job: Job) -> None:
+    """Has an engine open tables anew: Spark keeps their logs and reads on from there; the others keep nothing."""
+    if engine != "spark":
+        return
+    spark_frames.clear()
+    spark_session(job)._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+
+
 def object_store_options(job: Job, table: Table) -> dict[str, str] | None:
     """What delta-rs and polars call an object store's settings."""
     if not table.in_s3:
@@ -264,42 +254,3 @@ def quoted(name: str, quote: str) -> str:
 
 def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def answer(reader: str, read: Reader, table: Table, dump: str | None) -> dict[str, Any]:
-    started = time.monotonic()
-    try:
-        rows = sorted(row.encode() for row in canonical_rows(read(table), [kind for _, kind in table.columns]))
-    except Exception as error:  # an engine's refusal is an answer
-        return {"reader": reader, "table": table.name, "error": f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS]}
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(row + b"\n")
-    if dump is not None:
-        with open(os.path.join(dump, f"{table.name}.{reader}.ndjson"), "wb") as file:
-            file.writelines(row + b"\n" for row in rows)
-    seconds = round(time.monotonic() - started, 3)
-    return {"reader": reader, "table": table.name, "rows": len(rows), "sha256": digest.hexdigest(), "seconds": seconds}
-
-
-def main() -> None:
-    job = json.load(sys.stdin)
-    s3 = None if job.get("s3") is None else S3(**job["s3"])
-    tables = [
-        Table(table["name"], table["location"], tuple((column["name"], column["type"]) for column in table["columns"]), table.get("where"))
-        for table in job["tables"]
-    ]
-    for name in job["readers"]:
-        started = time.monotonic()
-        read = READERS[name](Job(s3, job["jars"]))
-        tell({"reader": name, "start_seconds": round(time.monotonic() - started, 3)})
-        for table in tables:
-            tell(answer(name, read, table, job.get("dump")))
-
-
-def tell(line: dict[str, Any]) -> None:
-    print(json.dumps(line), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,10 +2,11 @@ import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { RowsDigest } from './canonical.js';
+import { Engines } from './engines.js';
 import type { ReaderEnvironment } from './environment.js';
 
 /**
- * Asks engines that know nothing of Sluice what rows Delta tables have (read_tables.py). What an engine cannot represent:
+ * Asks engines that know nothing of Sluice what rows Delta tables have (engine.py). What an engine cannot represent:
  *
  * | engine | what | as |
  * | --- | --- | --- |
@@ -29,14 +30,17 @@ export interface LakeTable {
   readonly where?: string;
 }
 
+/** How tables in a bucket are reached. */
+export interface S3Access {
+  readonly endpoint: string;
+  readonly region: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+}
+
 export interface ReadJob {
   readonly tables: readonly LakeTable[];
-  readonly s3?: {
-    readonly endpoint: string;
-    readonly region: string;
-    readonly accessKeyId: string;
-    readonly secretAccessKey: string;
-  };
+  readonly s3?: S3Access;
   /** A folder for each table's canonical rows as `<table>.<reader>.ndjson`, sorted. */
   readonly dump?: string;
 }
@@ -52,44 +56,26 @@ export interface ReaderReport {
   readonly answers: readonly ReaderAnswer[];
 }
 
-/** Starts one engine in a process of its own and has it read all tables of the job. */
+/** Starts one engine, has it read all tables of the job and ends it. {@link Engines} asks the same one again and again. */
 export async function readWith(
   environment: ReaderEnvironment,
   reader: ReaderName,
   job: ReadJob,
-  signal?: AbortSignal,
 ): Promise<ReaderReport> {
-  let startSeconds = Number.NaN;
-  const answers: ReaderAnswer[] = [];
-  for (const line of await runScript(environment, 'read_tables.py', jobText(environment, reader, job), signal)) {
-    const told = parseLine(line);
-    if (typeof told === 'number') startSeconds = told;
-    else answers.push(told);
+  const engines = new Engines(environment, job.s3 ?? null);
+  try {
+    return await engines.read(reader, job);
+  } finally {
+    await engines.close();
   }
-  return { startSeconds, answers };
-}
-
-/** Has an engine compact tables, as somebody might who shares the lake (compact_tables.py). */
-export async function compactWith(
-  environment: ReaderEnvironment,
-  engine: 'deltalake' | 'spark',
-  job: Pick<ReadJob, 'tables' | 's3'>,
-): Promise<void> {
-  await runScript(environment, 'compact_tables.py', jobText(environment, engine, job));
 }
 
 /** Runs a script of this folder. @returns the lines of its standard output */
-export async function runScript(
-  environment: ReaderEnvironment,
-  script: string,
-  input: string,
-  signal?: AbortSignal,
-): Promise<string[]> {
+export async function runScript(environment: ReaderEnvironment, script: string, input: string): Promise<string[]> {
   const child = spawn(environment.python, [path.join(import.meta.dirname, script)], {
     stdio: 'pipe',
     // No compiled files beside the scripts.
     env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' },
-    ...(signal === undefined ? {} : { signal }),
   });
   const ended = new Promise<number | null>((resolve, reject) => {
     child.once('error', reject);
@@ -109,35 +95,4 @@ export async function runScript(
   ]);
   if (code !== 0) throw new Error(`${script} ended with ${code}: ${complaint}`);
   return lines;
-}
-
-function jobText(environment: ReaderEnvironment, reader: ReaderName, job: ReadJob): string {
-  const s3 =
-    job.s3 === undefined
-      ? null
-      : {
-          endpoint: job.s3.endpoint,
-          region: job.s3.region,
-          access_key_id: job.s3.accessKeyId,
-          secret_access_key: job.s3.secretAccessKey,
-        };
-  return JSON.stringify({ readers: [reader], tables: job.tables, s3, jars: environment.jars, dump: job.dump ?? null });
-}
-
-/** A line of read_tables.py: the seconds of the start, or an answer. */
-function parseLine(line: string): number | ReaderAnswer {
-  const told: unknown = JSON.parse(line);
-  if (typeof told === 'object' && told !== null && 'reader' in told && typeof told.reader === 'string') {
-    const { reader } = told;
-    if ('start_seconds' in told && typeof told.start_seconds === 'number') return told.start_seconds;
-    if ('table' in told && typeof told.table === 'string') {
-      const { table } = told;
-      if ('error' in told && typeof told.error === 'string') return { reader, table, error: told.error };
-      const { rows, sha256, seconds } = { rows: null, sha256: null, seconds: null, ...told };
-      if (typeof rows === 'number' && typeof sha256 === 'string' && typeof seconds === 'number') {
-        return { reader, table, rows, sha256, seconds };
-      }
-    }
-  }
-  throw new Error(`not an answer of read_tables.py: ${line}`);
 }

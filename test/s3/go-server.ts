@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, open, readFile, rename, rm } from 'node:fs/promises';
-import { connect, Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort, isTaken } from '../free-port.js';
 
 /** A server that is built from its published source by the Go toolchain. */
 export interface GoProgram {
@@ -39,7 +40,7 @@ export async function startGoServer(options: GoServerOptions): Promise<GoServer>
     const dataFolder = path.join(folder, 'data');
     await mkdir(dataFolder);
     for (let attempt = 1; ; attempt++) {
-      const port = await freePort();
+      const port = await freePort(10_000, 9_000);
       const child = await launch(binary, options.args({ port, dataFolder }), options.env, folder);
       if (await answers(child, port)) return supervised(child, port, folder);
       // Somebody may have taken the port between our look and the server's bind.
@@ -166,23 +167,4 @@ function startWatchdog(child: ChildProcess, folder: string): ChildProcess {
   watchdog.unref();
   if (watchdog.stdin instanceof Socket) watchdog.stdin.unref();
   return watchdog;
-}
-
-/** A port nobody listens on, below the range that systems give to outgoing connections. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 10_000 + Math.floor(Math.random() * 9_000);
-    if (!(await isTaken(port))) return port;
-  }
-}
-
-function isTaken(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect({ port, host: '127.0.0.1' });
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once('error', () => resolve(false));
-  });
 }

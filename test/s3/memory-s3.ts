@@ -19,8 +19,10 @@ export interface MemoryS3Options {
   readonly secretAccessKey: string;
   /** What requests must be signed for. Default us-east-1. */
   readonly region?: string;
-  /** For signatures' age and Last-Modified. Default the wall clock. */
+  /** For signatures' age, Date and Last-Modified. Default the wall clock. */
   readonly now?: () => Date;
+  /** Headers that it takes no notice of, as servers do that do not know conditional writes. */
+  readonly deafTo?: readonly string[];
 }
 
 /** One request that came in, answered or not. */
@@ -162,6 +164,7 @@ class MemoryServer {
     response.once('close', () => {
       if (record.status === null) record.status = 'broken';
     });
+    response.setHeader('date', this.#now().toUTCString());
 
     const effect = this.faults.strike({ method, key, operation });
     if (effect === 'drop') return breakOff(response);
@@ -199,13 +202,13 @@ class MemoryServer {
   }
 
   #verified(request: IncomingMessage, address: Address): Call {
-    const { accessKeyId, secretAccessKey, region = 'us-east-1' } = this.#options;
+    const { accessKeyId, secretAccessKey, region = 'us-east-1', deafTo = [] } = this.#options;
     const signed = { method: address.method, path: address.path, query: address.rawQuery, headers: request.headers };
     const promise = verifySignature(signed, { accessKeyId, secretAccessKey, region }, this.#now());
     return {
       key: address.key,
       query: address.query,
-      headers: request.headers,
+      headers: Object.fromEntries(Object.entries(request.headers).filter(([name]) => !deafTo.includes(name))),
       bucket: () => {
         const bucket = this.#buckets.get(address.bucket);
         if (bucket === undefined) throw new S3Error('NoSuchBucket', { BucketName: address.bucket });

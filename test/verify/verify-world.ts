@@ -1,8 +1,12 @@
 import { DuckDBInstance } from '@duckdb/node-api';
+import { Lake } from '../../src/destination/lake/lake.js';
+import { openLake } from '../../src/destination/lake/open-lake.js';
+import { systemDeps } from '../../src/destination/lake/store/system-deps.js';
+import { windowTables } from '../../src/destination/lake/window.js';
 import type { TableVerdict, VerifyReport, VerifyRequest } from '../../src/executor/engine.js';
 import { type EngineFixture, SOURCE } from '../engine-fixture.js';
 
-/** What the tests of verify do with a fixture: ask it, and damage its DuckDB file behind Sluice's back. */
+/** What the tests of verify do with a fixture: ask it, and damage its copy behind Sluice's back. */
 
 const never = new AbortController().signal;
 
@@ -28,9 +32,10 @@ export async function verifyTable(
   return verdict;
 }
 
-/** Statements on the file as somebody else could run them between two syncs. */
+/** Statements on the copy between two syncs, as if a fault of ours had done it. */
 export async function damage(fixture: EngineFixture, ...statements: string[]): Promise<void> {
-  const instance = await DuckDBInstance.create(fixture.duckdbFile);
+  if (fixture.isLake) return damageLake(fixture, statements);
+  const instance = await DuckDBInstance.create(fixture.place);
   const connection = await instance.connect();
   try {
     await connection.run("SET TimeZone = 'UTC'");
@@ -38,6 +43,32 @@ export async function damage(fixture: EngineFixture, ...statements: string[]): P
   } finally {
     connection.closeSync();
     instance.closeSync();
+  }
+}
+
+/** In a lake it is Sluice's own commit: what somebody else writes is told before anything is compared. */
+async function damageLake(fixture: EngineFixture, statements: readonly string[]): Promise<void> {
+  const settings = await fixture.lakeSettings();
+  await fixture.close();
+  const deps = systemDeps('sluice test');
+  const { store, format } = await openLake(settings, deps);
+  const lake = new Lake(settings, { store, format, now: () => deps.clock.now(), onWait: () => {} });
+  try {
+    const session = await lake.opened();
+    const tables = (await windowTables(session)).map(({ schema, name }) => ({ schema, name }));
+    const whole = { mode: 'rows', choose: { kind: 'all' }, untouched: null, told: null, counted: null } as const;
+    const work = () =>
+      session.transaction(async () => {
+        for (const statement of statements) await session.run(statement);
+      });
+    await lake.write(
+      SOURCE,
+      tables.map((table) => ({ ...table, ...whole })),
+      work,
+    );
+  } finally {
+    lake.release();
+    await store.close();
   }
 }
 
@@ -55,7 +86,7 @@ export function findings(verdict: TableVerdict): string[] {
 
 /** Tables that a verify could have left behind. */
 export async function leftovers(fixture: EngineFixture): Promise<readonly (readonly (string | null)[])[]> {
-  return fixture.read((duckdb) =>
+  return fixture.readWork((duckdb) =>
     duckdb.rows(
       "SELECT schema_name, table_name FROM duckdb_tables() WHERE table_name LIKE 'held %' OR table_name LIKE 'verify%' OR table_name LIKE '_sluice_load%'",
     ),

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { EngineFixture, type FixtureOptions, SOURCE } from '../engine-fixture.js';
+import { EngineFixture, everydayDestination, type FixtureOptions, SOURCE } from '../engine-fixture.js';
 import { runCli } from '../kill/killed-cli.js';
+import { forgetWork } from '../kill/lake-deaths.js';
 import { majorsUnderTest } from '../postgres/binaries.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 import { damage, findings, leftovers, verify, verifyTable } from './verify-world.js';
@@ -10,6 +11,7 @@ import { damage, findings, leftovers, verify, verifyTable } from './verify-world
 /** verify on real servers: what was planted in the destination is found, and nothing else is. */
 
 const MAJORS = majorsUnderTest([17], [13, 17]);
+const inLake = everydayDestination('').type !== 'duckdb';
 
 /** One difference: cells of a row, or any statement. */
 interface Planted {
@@ -364,6 +366,8 @@ describe.each(MAJORS)('on Postgres %i', (major) => {
     );
     await f.sync();
     await f.source('insert into t values (2, 0, $$back$$); update t set a = 0 where id = 100');
+    // By a machine that has nothing of the lake.
+    if (inLake) await forgetWork(f);
     const verdict = await verifyTable(f, 'public.t');
     expect({
       status: verdict.status,
@@ -456,7 +460,8 @@ describe.each(MAJORS)('on Postgres %i', (major) => {
       database,
       cdc: { slot: database },
       tables,
-      destination: { memory_limit_mb: 64 },
+      // Files of a lake are written 2,048 rows at a time.
+      destination: { memory_limit_mb: inLake ? 256 : 64 },
     });
     fixture = f;
     await f.apply();
@@ -600,6 +605,14 @@ describe.each(MAJORS)('on Postgres %i', (major) => {
     ]);
   });
 
+  /** A lake keeps the years 1 to 9999; a key of another one would not be representable. */
+  const isKept = (value: string): boolean => !inLake || !/infinity| BC$|^[0-9]{5}-/.test(value);
+  /** Strings in a lake, as Postgres writes them. */
+  const LAKE_STRINGS = [
+    { type: 'interval', values: ['1 day', '-1 mon +3 days', '3 years 2 mons 04:05:06.789', '-00:00:00.000001', '0'] },
+    { type: 'time', values: ['00:00:00', '12:34:56.789', '24:00:00'] },
+    { type: 'timetz', values: ['12:00:00+02', '12:00:00.5-05:30'] },
+  ];
   const KEY_TYPES: readonly { readonly type: string; readonly values: readonly string[] }[] = [
     { type: 'int8', values: ['-9223372036854775808', '0', '9223372036854775807'] },
     { type: 'oid', values: ['0', '4294967295'] },
@@ -624,7 +637,8 @@ describe.each(MAJORS)('on Postgres %i', (major) => {
       values: ['infinity', '0044-03-15 01:02:03+00 BC', '2024-02-29 12:00:00.120000+05:30', '0001-01-01 00:00:00+00'],
     },
     { type: 'inet', values: ['10.0.0.1', '10.0.0.0/8', '::1'] },
-  ];
+    ...(inLake ? LAKE_STRINGS : []),
+  ].map(({ type, values }) => ({ type, values: values.filter(isKept) }));
 
   test('source and destination choose the same sample, whatever the type of the key', async () => {
     const tables = KEY_TYPES.map(({ type, values }, i) => {
@@ -643,8 +657,7 @@ describe.each(MAJORS)('on Postgres %i', (major) => {
       expect(full).toMatchObject({
         address: `${SOURCE}:public.no`,
         status: 'equal',
-        sample: null,
-        notes: [expect.stringContaining('"k"')],
+        ...(inLake ? { notes: [] } : { sample: null, notes: [expect.stringContaining('"k"')] }),
       });
       expect(sampled.map((t) => [t.address, t.status, t.sample?.percent])).toEqual(
         sampled.map((t) => [t.address, 'equal', 50]),
