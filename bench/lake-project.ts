@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { TestPostgres } from '../test/postgres/server.js';
 import { type Cost, projectPath, runMeasured } from './measured-process.js';
@@ -76,6 +76,11 @@ export class LakeProject {
       answers.push(/"rows":\s*\[\s*\[\s*"([^"]*)"/.exec(run.stdout)?.[1] ?? run.stdout);
     }
     return answers;
+  }
+
+  /** Removes what the project keeps of the lake on this machine. */
+  async forgetCopies(): Promise<void> {
+    await rm(path.join(this.folder, '.sluice/lake'), { recursive: true });
   }
 
   /** Gives the server back what the project holds of it. */
