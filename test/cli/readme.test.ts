@@ -149,6 +149,9 @@ const RUNS: readonly Run[] = [
   { page: 'docs/recovery.md', command: 'sluice plan', exit: 0 },
   { page: 'docs/recovery.md', command: 'sluice apply', exit: 0 },
   { page: 'docs/recovery.md', command: 'sluice sync --until-caught-up', exit: 0 },
+  { page: 'docs/recovery.md', command: 'sluice pause shop', exit: 0 },
+  { page: 'docs/recovery.md', command: 'sluice status', exit: 0 },
+  { page: 'docs/recovery.md', command: 'sluice resume shop', exit: 0 },
   { page: 'docs/verify.md', command: 'sluice verify shop:public.users', exit: 1, before: spoil },
   { page: 'docs/lake.md', command: 'sluice doctor --policy', exit: 0, before: lake },
   { page: 'docs/lake.md', command: 'sluice doctor', exit: 0 },
@@ -304,6 +307,7 @@ function shapeOf(line: string): string {
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '#')
     .replace(/\d[\d.,:]*(\s?(ms|s|m|h|B|KiB|MiB|bytes))?\b/g, '#')
     .replace(/\s+/g, ' ')
+    .replace(/#( #)*( ago)?|\bjust now\b/g, '#')
     .replace(/#( #)+/g, '#')
     .trim();
 }
