@@ -1,11 +1,11 @@
 import type { SourceStatus, StatusReport, TableStatus } from '../../executor/engine.js';
-import type { LagFacts } from '../../guard/wal-lag.js';
 import type { Page } from '../command.js';
 import { type Paint, printable } from '../terminal.js';
 import { formatAge } from './age.js';
 import { errorSummary } from './live-view.js';
 import { maintenanceLine } from './maintenance-view.js';
-import { formatBytes, formatCount, formatDuration } from './quantity.js';
+import { formatCount, formatDuration } from './quantity.js';
+import { slotLines } from './slot-view.js';
 import { snakeKeys } from './snake-keys.js';
 import { type Column, table } from './table.js';
 
@@ -56,7 +56,7 @@ function sourceText(source: SourceStatus, page: Page): string {
     lines.push(`  ${page.paint('yellow', 'waiting')}  ${errorSummary(source.destinationTrouble)}`);
     if (source.destinationTrouble.hint !== undefined) lines.push(`  hint: ${source.destinationTrouble.hint}`);
   }
-  if (source.slot !== null) lines.push(`  ${slotText(source.slot, page.paint)}`);
+  if (source.slot !== null) lines.push(...slotLines(source.slot, '  ', page));
   if (source.maintenance !== null) lines.push(`  ${maintenanceLine(source.maintenance, page)}`);
   const trouble = source.slot?.trouble ?? null;
   if (trouble !== null) {
@@ -84,38 +84,6 @@ function cleanupLines(cleanup: NonNullable<SourceStatus['cleanup']>, page: Page)
       ...(sql === null ? [] : [`      by hand: ${printable(sql)}`]),
     ]),
   ];
-}
-
-/** @param brief without what is as it should be */
-export function slotText(slot: NonNullable<SourceStatus['slot']>, paint: Paint, brief = false): string {
-  const parts = [`slot ${slot.name}`];
-  if (slot.exists === false) parts.push(paint('red', 'missing'));
-  if (slot.active !== null && !brief) parts.push(slot.active ? 'in use' : 'idle');
-  if (slot.walStatus !== null && !(brief && slot.walStatus === 'reserved'))
-    parts.push(slot.walStatus === 'lost' ? paint('red', 'lost') : slot.walStatus);
-  if (slot.failover === true && !brief) parts.push('outlives a failover');
-  const lag = slot.lag === null || (brief && slot.lag.level === 'ok') ? '' : lagText(slot.lag, paint);
-  if (slot.retainedWalBytes !== null) parts.push(`keeps ${formatBytes(slot.retainedWalBytes)} of WAL${lag}`);
-  if (slot.unconfirmedWalBytes !== null) parts.push(`${formatBytes(slot.unconfirmedWalBytes)} behind`);
-  if (slot.confirmedLsn !== null && !brief) parts.push(`confirmed up to ${slot.confirmedLsn}`);
-  return parts.join(', ');
-}
-
-/** ` (warning, +1.2 MiB/s, 40m 10s to critical, 2h 05m to lost)`; nothing of a slot that is well and does not grow. */
-function lagText(lag: LagFacts, paint: Paint): string {
-  const { level, growthBytesPerSecond: growth, secondsUntilCritical, secondsUntilLost } = lag;
-  const left = (seconds: number | null, what: string): string[] =>
-    seconds === null ? [] : [`${formatDuration(seconds * 1_000)} to ${what}`];
-  const parts = [
-    ...(level === 'ok' ? [] : [paint(level === 'critical' ? 'red' : 'yellow', level)]),
-    // That a slot that is well shrinks says no more than that a sync has just run.
-    ...(growth === null || growth === 0 || (growth < 0 && level === 'ok')
-      ? []
-      : [`${growth > 0 ? '+' : ''}${formatBytes(growth)}/s`]),
-    ...(level === 'critical' ? [] : left(secondsUntilCritical, 'critical')),
-    ...left(secondsUntilLost, 'lost'),
-  ];
-  return parts.length === 0 ? '' : ` (${parts.join(', ')})`;
 }
 
 function tableRow(status: TableStatus, page: Page): readonly string[] {

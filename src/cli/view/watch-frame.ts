@@ -6,7 +6,8 @@ import { formatAge } from './age.js';
 import { errorSummary } from './live-view.js';
 import { loadLine } from './progress.js';
 import { formatCount, formatDuration } from './quantity.js';
-import { NOTHING_APPLIED, slotText } from './status-view.js';
+import { slotText } from './slot-view.js';
+import { NOTHING_APPLIED } from './status-view.js';
 import { table } from './table.js';
 import { chooseLayout } from './watch-columns.js';
 
