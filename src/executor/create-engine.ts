@@ -1,19 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
-import type { SourceConfig } from '../config/config.js';
+import { readFile } from 'node:fs/promises';
 import { localStatePath } from '../config/read-state.js';
 import type { SecretDeps } from '../config/secret.js';
-import { entryOf, parseTableKey } from '../config/table-key.js';
-import type { StoreTraffic } from '../destination/lake/object-store.js';
-import { addTraffic, NO_TRAFFIC } from '../destination/lake/traffic.js';
-import { asSluiceError, type PlainError, SluiceError, toPlain } from '../error/sluice-error.js';
+import { type PlainError, toPlain } from '../error/sluice-error.js';
 import { AlertSender } from '../guard/alert-sender.js';
 import { lakeFails } from '../guard/checks/lake.js';
 import { runDoctor } from '../guard/doctor.js';
-import { LagGuard, type LagReport, STATEMENT_TIMEOUT_MS } from '../guard/lag-guard.js';
+import { LagGuard, STATEMENT_TIMEOUT_MS } from '../guard/lag-guard.js';
 import { openLagMemory } from '../guard/lag-memory.js';
 import { withPreflight } from '../guard/preflight.js';
-import { lagFacts } from '../guard/wal-lag.js';
 import type { Plan } from '../planner/change.js';
 import { planChanges, planDrift } from '../planner/plan.js';
 import { planFromState } from '../planner/plan-unobserved.js';
@@ -23,53 +18,34 @@ import { raiseGeneration } from '../state/edit.js';
 import { writeBesideGuard } from '../state/halt.js';
 import { holderOf } from '../state/lock.js';
 import { ownerTag } from '../state/owner-tag.js';
-import { pauseOf } from '../state/pause.js';
 import { systemProcesses } from '../state/process-table.js';
-import type { SourceState, StateDocument } from '../state/state.js';
+import type { StateDocument } from '../state/state.js';
+import { chosenSources, refusePaused, sourceOfAddress, sourcesOfPlan, tablesAt, unknownAddress } from './addressed.js';
 import { applyPlan } from './apply-plan.js';
 import { cleanUp } from './clean-up.js';
-import { Destinations, type OpenDestination } from './destinations.js';
+import { Destinations } from './destinations.js';
 import { discoverTables } from './discover.js';
-import { emptyRun } from './empty-run.js';
-import type {
-  DestinationTraffic,
-  Engine,
-  EngineDeps,
-  SourceRun,
-  SyncRequest,
-  TableVerdict,
-  VerifyRequest,
-} from './engine.js';
+import type { Engine, EngineDeps, TableVerdict } from './engine.js';
 import { Followers, followSource } from './follow-source.js';
 import { keepClean } from './keep-clean.js';
 import { lookAtLakes } from './look-at-lakes.js';
 import { maintainDue, optimizeSources, vacuumSources } from './maintain.js';
-import { newsOnly } from './news-only.js';
 import { observe } from './observe.js';
 import { openState } from './open-state.js';
 import { pauseAt, resumeAt } from './pause.js';
 import { queriesOf } from './queries.js';
 import { settleAll } from './settle.js';
 import { connectionOf, SourceConnections } from './source-connections.js';
-import type { SyncSourceDeps } from './source-sync-run.js';
-import { spillFolder } from './spill-store.js';
+import { SourceWork } from './source-work.js';
 import { StateAccess } from './state-access.js';
 import { openStateDesk } from './state-desk.js';
 import { sourceStatuses } from './status.js';
-import { syncSource } from './sync-source.js';
-import { NO_VERDICTS, TableHolds } from './table-holds.js';
-import { notCompared, verifySource } from './verify-source.js';
-import { TrafficSum } from './writer-calls.js';
+import { syncOne, trafficOf } from './sync-one.js';
+import { TableHolds } from './table-holds.js';
+import { verifyOne } from './verify-one.js';
 
 /** Upkeep looks again for a first apply after this. */
 const NOTHING_APPLIED_MS = 60_000;
-
-/** What a source's part in a sync came to, and what it asked of its destination's store. */
-interface SyncedSource {
-  readonly run: SourceRun;
-  readonly destination: string | null;
-  readonly traffic: StoreTraffic | null;
-}
 
 /** The engine of one config file. Nothing is opened before it is needed. */
 export function createEngine(deps: EngineDeps): Engine {
@@ -110,28 +86,12 @@ export function createEngine(deps: EngineDeps): Engine {
     onEvent,
   });
 
-  /** A guard that cannot look keeps nobody from syncing, which is what frees the WAL. */
-  const lookAtLag = async (source: string, state: SourceState, signal: AbortSignal): Promise<LagReport> => {
-    try {
-      return await guard.check(source, signal, true);
-    } catch {
-      signal.throwIfAborted();
-      return { lag: null, halted: guard.haltOf(source, state) };
-    }
-  };
-
-  /** A sync may come across the same thing in several places. */
-  const onSyncEvent = (): EngineDeps['onEvent'] => {
-    const isNews = newsOnly();
-    return (event) => {
-      if (isNews(event)) onEvent(event);
-    };
-  };
-
   const access = new StateAccess(lock, clock);
   const upkeep = { config, access, destinations, clock, onEvent };
   const followers = new Followers();
   const holds = new TableHolds();
+  const work = new SourceWork({ config, clock, stateFile, ...world, guard, followers, holds, onEvent });
+  const applied = (): Promise<StateDocument> => work.applied();
 
   const makePlan = async (targets: readonly string[], driftOnly: boolean, signal: AbortSignal): Promise<Plan> => {
     const state = await stateFile.read();
@@ -140,169 +100,6 @@ export function createEngine(deps: EngineDeps): Engine {
     if (driftOnly) return planDrift(input);
     const lakes = await lookAtLakes(config, { secrets, clock }, 'plan', signal);
     return withPreflight(planChanges(input), { config, observed, lakes }, targets);
-  };
-
-  const applied = async (): Promise<StateDocument> => {
-    const state = await stateFile.read();
-    if (state !== null) return state;
-    throw new SluiceError({
-      code: 'ADDRESS_UNKNOWN',
-      message: 'nothing has been applied yet, so there is nothing to sync',
-      hint: 'run: sluice apply',
-    });
-  };
-
-  /** By destination: why its copy could not be published. What was synced stands all the same. */
-  const publishCopies = async (names: ReadonlySet<string>): Promise<ReadonlyMap<string, PlainError>> => {
-    const troubles = new Map<string, PlainError>();
-    for (const name of names) {
-      const settings = config.destinations[name];
-      if (settings?.type !== 'duckdb' || settings.publish === null) continue;
-      const published = await stat(settings.publish.path).catch(() => null);
-      const age = published === null ? Number.POSITIVE_INFINITY : clock.now().getTime() - published.mtimeMs;
-      if (age < settings.publish.everyMs) continue;
-      try {
-        const { path } = settings.publish;
-        await destinations.whenIdle(name, ({ writer }) => writer.publish(path));
-      } catch (error) {
-        troubles.set(name, toPlain(asSluiceError(error)));
-      }
-    }
-    return troubles;
-  };
-
-  const syncDeps = (source: string, destination: OpenDestination): Omit<SyncSourceDeps, 'claim'> => ({
-    connections,
-    destination,
-    clock,
-    onEvent: onSyncEvent(),
-    spillFolder: spillFolder(localStatePath(config.state), source),
-  });
-
-  const requestOf = (settings: SourceConfig, state: SourceState) => ({
-    source: settings.name,
-    connection: settings.connection,
-    state,
-    ownKeys: ownKeys(settings, state),
-    heartbeat: settings.cdc.heartbeat,
-    snapshot: settings.snapshot,
-    parallelTables: settings.parallelTables,
-  });
-
-  /** The guard may have pulled the slot from under a sync; then that is the reason, whatever the sync noticed of it. */
-  const haltSince = async (
-    source: string,
-    state: SourceState,
-    error: PlainError | null,
-  ): Promise<PlainError | null> => {
-    const after = await stateFile.read().catch(() => null);
-    const since = guard.haltOf(source, after?.sources[source] ?? state);
-    return since === null ? error : toPlain(since);
-  };
-
-  const noteEnd = (run: SourceRun, state: SourceState): void => {
-    holds.note(run, state, clock.now());
-    onEvent({ kind: 'source_ended', run, at: clock.now().toISOString() });
-  };
-
-  /** A source that is synced alone: the caller has its turn. */
-  const syncOne = async (
-    source: string,
-    only: string | null,
-    request: SyncRequest,
-    signal: AbortSignal,
-  ): Promise<SyncedSource> => {
-    // Read in the turn: what was waited for may have changed it.
-    const sourceState = (await applied()).sources[source];
-    const settings = config.sources[source];
-    const withoutWork = (run: SourceRun): SyncedSource => ({ run, destination: null, traffic: null });
-    if (sourceState === undefined || settings === undefined) {
-      return withoutWork(emptyRun(source, leftTheFile(source, config.file)));
-    }
-    const startedMs = clock.monotonicMs();
-    const { lag, halted } = await lookAtLag(source, sourceState, signal);
-    const facts = lag === null ? null : lagFacts(lag);
-    if (halted !== null) {
-      return withoutWork({ ...emptyRun(source, toPlain(halted), clock.monotonicMs() - startedMs), lag: facts });
-    }
-    if (sourceState.paused !== null) {
-      const message = `paused since ${sourceState.paused.at}: sluice resume ${source}`;
-      onEvent({ kind: 'notice', address: source, message });
-      return withoutWork({ ...emptyRun(source, null), lag: facts });
-    }
-    const force = request.force || request.untilCaughtUp;
-    const followed = followers.has(source);
-    // Its follower does what is due by itself before it streams.
-    if (followed && !force && only === null && !followers.isStreaming(source)) {
-      return withoutWork(emptyRun(source, null));
-    }
-    const { destination: name } = sourceState;
-    const traffic = new TrafficSum();
-    const claim = followers.claimOf(source, signal);
-    try {
-      const run = await destinations.using(
-        name,
-        (destination) =>
-          syncSource(
-            {
-              ...requestOf(settings, sourceState),
-              only,
-              force,
-              untilCaughtUp: request.untilCaughtUp,
-              following: null,
-              followedElsewhere: followed,
-              held: force || only !== null ? NO_VERDICTS : holds.verdicts(source, sourceState, clock.now()),
-            },
-            { ...syncDeps(source, destination), claim: claim.take },
-            signal,
-          ),
-        traffic,
-      );
-      const ended = { ...run, error: await haltSince(source, sourceState, run.error), lag: facts };
-      noteEnd(ended, sourceState);
-      await destinations.release(name);
-      const unpublished = (await publishCopies(new Set([name]))).get(name) ?? null;
-      return { run: { ...ended, error: ended.error ?? unpublished }, destination: name, traffic: traffic.total };
-    } finally {
-      claim.giveBack();
-    }
-  };
-
-  /** A source that is compared alone: the caller has its turn. */
-  const verifyOne = async (
-    source: string,
-    only: string | null,
-    request: VerifyRequest,
-    signal: AbortSignal,
-  ): Promise<readonly TableVerdict[]> => {
-    const sourceState = (await applied()).sources[source];
-    const settings = config.sources[source];
-    if (sourceState === undefined) return [];
-    // A comparison streams on, and what is paused stands still.
-    const paused = pauseOf(source, sourceState, null);
-    if (paused !== null && request.address !== null) throw paused;
-    if (paused !== null) return [];
-    if (settings === undefined) {
-      const error = leftTheFile(source, config.file);
-      const left = Object.entries(sourceState.tables).filter(([key]) => only === null || key === only);
-      return left.map(([key, table]) => notCompared(`${source}:${key}`, table, error));
-    }
-    const { samplePercent, limit } = request;
-    const seed = request.seed ?? randomUUID().slice(0, 8);
-    const claim = followers.claimOf(source, signal);
-    try {
-      await claim.take();
-      return await destinations.using(sourceState.destination, (destination) =>
-        verifySource(
-          { ...requestOf(settings, sourceState), only, samplePercent, seed, limit },
-          { ...syncDeps(source, destination), claim: claim.take },
-          signal,
-        ),
-      );
-    } finally {
-      claim.giveBack();
-      await destinations.release(sourceState.destination);
-    }
   };
 
   return {
@@ -333,7 +130,7 @@ export function createEngine(deps: EngineDeps): Engine {
         const chosen = chosenSources(state, request);
         refusePaused(state, chosen, request.address);
         const runs = await settleAll(
-          chosen.map(({ source, only }) => access.inTurn(source, signal, () => syncOne(source, only, request, signal))),
+          chosen.map((each) => access.inTurn(each.source, signal, () => syncOne(each, request, work, signal))),
         );
         const traffic = trafficOf(runs);
         const sources = runs.map(({ run }) => run);
@@ -345,33 +142,14 @@ export function createEngine(deps: EngineDeps): Engine {
       access.sync(signal, async (signal) => {
         const tables: TableVerdict[] = [];
         // One after the other: each holds a copy of a whole table.
-        for (const { source, only } of chosenSources(await applied(), request)) {
-          const verdicts = await access.inTurn(source, signal, () => verifyOne(source, only, request, signal));
+        for (const each of chosenSources(await applied(), request)) {
+          const verdicts = await access.inTurn(each.source, signal, () => verifyOne(each, request, work, signal));
           tables.push(...verdicts);
         }
         return { tables, ok: tables.every((table) => table.status === 'equal') };
       }),
 
-    follow: (source, signal) =>
-      followSource(
-        {
-          source,
-          config,
-          access,
-          followers,
-          destinations,
-          clock,
-          applied,
-          requestOf,
-          syncDeps,
-          publishCopies,
-          lookAtLag,
-          haltSince,
-          heldTables: (state) => holds.verdicts(source, state, clock.now()),
-          noteEnd,
-        },
-        signal,
-      ),
+    follow: (source, signal) => followSource({ source, access, work }, signal),
 
     heldTables: (source) => holds.of(source),
 
@@ -433,8 +211,8 @@ export function createEngine(deps: EngineDeps): Engine {
     },
 
     keepClean: (options, signal) => {
-      const work = { config, stateFile, ...world, clock, onEvent, access };
-      return keepClean((within) => cleanUp(work, within), options, clock, signal);
+      const deps = { config, stateFile, ...world, clock, onEvent, access };
+      return keepClean((within) => cleanUp(deps, within), options, clock, signal);
     },
 
     doctor: async (signal) => {
@@ -490,104 +268,4 @@ export function createEngine(deps: EngineDeps): Engine {
       closeIdleTunnels();
     },
   };
-}
-
-/** A source that was applied and then taken out of the file waits for its removal to be applied; the others go on. */
-function leftTheFile(source: string, file: string): PlainError {
-  return {
-    code: 'ADDRESS_UNKNOWN',
-    address: source,
-    message: `source "${source}" was applied but is no longer in ${file}`,
-    hint: 'run: sluice apply (removes it)',
-  };
-}
-
-function chosenSources(
-  state: StateDocument,
-  request: { readonly address: string | null },
-): { source: string; only: string | null }[] {
-  if (request.address === null) return Object.keys(state.sources).map((source) => ({ source, only: null }));
-  const [source = '', key = null] = splitAddress(request.address);
-  const known = state.sources[source];
-  if (known === undefined) throw unknownAddress(request.address, Object.keys(state.sources));
-  if (key !== null && known.tables[key] === undefined) {
-    throw unknownAddress(
-      request.address,
-      Object.keys(known.tables).map((table) => `${source}:${table}`),
-    );
-  }
-  return [{ source, only: key }];
-}
-
-/** All that a plan changes something of. */
-function sourcesOfPlan({ changes }: Plan): readonly string[] {
-  return changes.flatMap((change) => {
-    const moved = change.action === 'move' ? [change.details.from, change.details.to] : [];
-    return [change.address, ...moved].map(sourceOfAddress);
-  });
-}
-
-function trafficOf(synced: readonly SyncedSource[]): readonly DestinationTraffic[] {
-  const sums = new Map<string, StoreTraffic>();
-  for (const { destination, traffic } of synced) {
-    if (destination === null || traffic === null) continue;
-    sums.set(destination, addTraffic(sums.get(destination) ?? NO_TRAFFIC, traffic));
-  }
-  return [...sums].map(([destination, traffic]) => ({ destination, ...traffic }));
-}
-
-/** What was named is to be synced: that nothing of it is would be a surprise. @throws SluiceError PAUSED */
-function refusePaused(
-  state: StateDocument,
-  chosen: readonly { readonly source: string; readonly only: string | null }[],
-  address: string | null,
-): void {
-  if (address === null) return;
-  for (const { source, only } of chosen) {
-    const known = state.sources[source];
-    const paused = known === undefined ? null : pauseOf(source, known, only);
-    if (paused !== null) throw paused;
-  }
-}
-
-function tablesAt(state: StateDocument, address: string): { source: string; key: string }[] {
-  const [source = '', key = null] = splitAddress(address);
-  const known = state.sources[source];
-  if (known === undefined) throw unknownAddress(address, Object.keys(state.sources));
-  if (key === null) return Object.keys(known.tables).map((table) => ({ source, key: table }));
-  if (known.tables[key] === undefined) {
-    throw unknownAddress(
-      address,
-      Object.keys(known.tables).map((table) => `${source}:${table}`),
-    );
-  }
-  return [{ source, key }];
-}
-
-function ownKeys(settings: SourceConfig, state: SourceState): ReadonlySet<string> {
-  return new Set(
-    Object.keys(state.tables).filter((key) => {
-      const parsed = parseTableKey(key);
-      const exact = parsed.ok ? parsed.key.exact : null;
-      return exact !== null && (entryOf(settings, exact.schema, exact.name)?.table.primaryKey ?? null) !== null;
-    }),
-  );
-}
-
-function sourceOfAddress(address: string): string {
-  return splitAddress(address)[0];
-}
-
-function splitAddress(address: string): [string, string | null] {
-  const at = address.indexOf(':');
-  return at === -1 ? [address, null] : [address.slice(0, at), address.slice(at + 1)];
-}
-
-function unknownAddress(address: string, known: readonly string[]): SluiceError {
-  return new SluiceError({
-    code: 'ADDRESS_UNKNOWN',
-    message: `no such address: "${address}"`,
-    hint:
-      known.length === 0 ? 'nothing has been applied yet: run sluice apply' : `known: ${known.slice(0, 20).join(', ')}`,
-  });
 }

@@ -1,16 +1,11 @@
-import type { Config, SourceConfig } from '../config/config.js';
 import { asSluiceError, type PlainError, SluiceError, toPlain } from '../error/sluice-error.js';
-import type { LagReport } from '../guard/lag-guard.js';
 import { lagFacts } from '../guard/wal-lag.js';
-import type { SourceState, StateDocument } from '../state/state.js';
-import type { Destinations, OpenDestination } from './destinations.js';
 import { emptyRun } from './empty-run.js';
 import type { Clock, SourceRun } from './engine.js';
 import { Mutex } from './mutex.js';
-import type { SyncSourceDeps, SyncSourceRequest } from './source-sync-run.js';
+import type { SourceWork } from './source-work.js';
 import type { StateAccess } from './state-access.js';
 import { syncSource } from './sync-source.js';
-import type { Verdicts } from './table-holds.js';
 
 /** After the abort: a page that is being written may end, and the slot is given back in order (law 10). */
 const DRAIN_MS = 6_000;
@@ -21,28 +16,8 @@ const NOTHING_MS = 60_000;
 
 export interface FollowDeps {
   readonly source: string;
-  readonly config: Config;
   readonly access: StateAccess;
-  readonly followers: Followers;
-  readonly destinations: Destinations;
-  readonly clock: Clock;
-  readonly applied: () => Promise<StateDocument>;
-  readonly requestOf: (
-    settings: SourceConfig,
-    state: SourceState,
-  ) => Pick<
-    SyncSourceRequest,
-    'source' | 'connection' | 'state' | 'ownKeys' | 'heartbeat' | 'snapshot' | 'parallelTables'
-  >;
-  /** The guard's look at the slot before it is read. */
-  readonly lookAtLag: (source: string, state: SourceState, signal: AbortSignal) => Promise<LagReport>;
-  /** What the guard has done meanwhile, or else the trouble that was met. */
-  readonly haltSince: (source: string, state: SourceState, error: PlainError | null) => Promise<PlainError | null>;
-  readonly heldTables: (state: SourceState) => Verdicts;
-  /** Tells what a session came to. */
-  readonly noteEnd: (run: SourceRun, state: SourceState) => void;
-  readonly syncDeps: (source: string, destination: OpenDestination) => Omit<SyncSourceDeps, 'claim'>;
-  readonly publishCopies: (destinations: ReadonlySet<string>) => Promise<ReadonlyMap<string, PlainError>>;
+  readonly work: SourceWork;
 }
 
 /** Which sources an engine follows, and who wants one for itself for a while. */
@@ -143,7 +118,7 @@ export class Followers {
 
 /** Follows until the signal aborts or there is trouble. @throws SluiceError ADDRESS_UNKNOWN, STATE_UNREADABLE */
 export function followSource(deps: FollowDeps, signal: AbortSignal): Promise<SourceRun> {
-  return deps.followers.following(deps.source, () => new Follower(deps, signal).run());
+  return deps.work.followers.following(deps.source, () => new Follower(deps, signal).run());
 }
 
 class Follower {
@@ -167,7 +142,7 @@ class Follower {
   }
 
   async run(): Promise<SourceRun> {
-    const { clock, followers } = this.#deps;
+    const { clock, followers } = this.#deps.work;
     const startedMs = clock.monotonicMs();
     const onAbort = (): void => this.#drain();
     this.#signal.addEventListener('abort', onAbort, { once: true });
@@ -197,7 +172,8 @@ class Follower {
 
   /** From one time that somebody else needs the state to the next. Null: somebody needs it already. */
   #session(): Promise<SourceRun | null> {
-    const { access, followers, source } = this.#deps;
+    const { access, source, work } = this.#deps;
+    const { followers } = work;
     return access.follow(source, this.#signal, async () => {
       if (followers.isClaimed(source)) return null;
       return followers.inTurn(source, async () => ((await this.#isEnough()) ? null : this.#sync()));
@@ -205,9 +181,10 @@ class Follower {
   }
 
   async #sync(): Promise<SourceRun> {
-    const { source, config, destinations, publishCopies } = this.#deps;
-    const settings = config.sources[source];
-    const state = (await this.#deps.applied()).sources[source];
+    const { source, work } = this.#deps;
+    const { destinations } = work;
+    const settings = work.config.sources[source];
+    const state = (await work.applied()).sources[source];
     if (settings === undefined || state === undefined) {
       throw new SluiceError({
         code: 'ADDRESS_UNKNOWN',
@@ -216,7 +193,7 @@ class Follower {
         hint: 'run: sluice apply',
       });
     }
-    const { lag, halted } = await this.#deps.lookAtLag(source, state, this.#hard.signal);
+    const { lag, halted } = await work.lookAtLag(source, state, this.#hard.signal);
     const facts = lag === null ? null : lagFacts(lag);
     if (halted !== null) return { ...emptyRun(source, toPlain(halted)), lag: facts };
     const name = state.destination;
@@ -226,26 +203,26 @@ class Follower {
       release();
       await destinations.release(name);
     };
-    const deps = this.#deps.syncDeps(source, destination);
+    const deps = work.syncDeps(source, destination);
     const publish = async (): Promise<void> => {
-      for (const [address, { message }] of await publishCopies(new Set([name]))) {
+      for (const [address, { message }] of await work.publishCopies(new Set([name]))) {
         deps.onEvent({ kind: 'notice', address, message });
       }
     };
     try {
       const run = await syncSource(
         {
-          ...this.#deps.requestOf(settings, state),
+          ...work.requestOf(settings, state),
           only: null,
           force: false,
           untilCaughtUp: false,
           followedElsewhere: false,
-          held: this.#deps.heldTables(state),
+          held: work.heldTables(source, state),
           following: {
             flush: settings.cdc.flush,
             onFollowing: async () => {
               this.#following = true;
-              this.#deps.followers.setStreaming(source, true);
+              work.followers.setStreaming(source, true);
               await letGo();
               await publish();
             },
@@ -259,22 +236,22 @@ class Follower {
         { ...deps, claim: async () => false },
         this.#hard.signal,
       );
-      const ended = { ...run, error: await this.#deps.haltSince(source, state, run.error), lag: facts };
-      this.#deps.noteEnd(ended, state);
+      const ended = { ...run, error: await work.haltSince(source, state, run.error), lag: facts };
+      work.noteEnd(ended, state);
       return ended;
     } catch (cause) {
       if (this.#signal.aborted) throw cause;
       const error = toPlain(asSluiceError(cause));
       return emptyRun(source, error);
     } finally {
-      this.#deps.followers.setStreaming(source, false);
+      work.followers.setStreaming(source, false);
       await letGo();
     }
   }
 
   async #isEnough(): Promise<boolean> {
-    const { access, followers, source } = this.#deps;
-    return this.#signal.aborted || followers.isClaimed(source) || (await access.isWanted(source));
+    const { access, source, work } = this.#deps;
+    return this.#signal.aborted || work.followers.isClaimed(source) || (await access.isWanted(source));
   }
 
   /** A sync is broken off, as any sync is; following ends by itself, in time or at once. */
@@ -283,7 +260,7 @@ class Follower {
       this.#hard.abort(this.#signal.reason);
       return;
     }
-    this.#deps.clock.sleep(DRAIN_MS, this.#hard.signal).then(
+    this.#deps.work.clock.sleep(DRAIN_MS, this.#hard.signal).then(
       () => this.#hard.abort(this.#signal.reason),
       () => undefined, // it has ended
     );
