@@ -11,6 +11,7 @@ import type { SourceRun, TableRun } from '../executor/engine.js';
 import { TableHolds } from '../executor/table-holds.js';
 import { sampleFacts } from '../planner/sample-world.js';
 import { sampleSource, sampleTable } from '../state/sample-state.js';
+import { scheduleState } from '../state/schedule-state.js';
 import type { SourceState } from '../state/state.js';
 import { runDaemon } from './daemon.js';
 
@@ -72,7 +73,11 @@ class SimulatedSource {
       tables: Object.fromEntries(
         day.schedules.map((schedule, i) => [
           this.#keys[i],
-          sampleTable({ method: i === 0 ? 'cdc' : 'incremental', schedule, cursor: i === 0 ? null : 'id' }),
+          sampleTable({
+            method: i === 0 ? 'cdc' : 'incremental',
+            schedule: scheduleState(schedule),
+            cursor: i === 0 ? null : 'id',
+          }),
         ]),
       ),
     });

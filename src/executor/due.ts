@@ -1,5 +1,6 @@
 import type { DestinationFacts, TableFacts } from '../destination/facts.js';
 import { isDue, mostFrequent } from '../planner/schedule.js';
+import { scheduleOf } from '../state/schedule-state.js';
 import type { SourceState, TableState } from '../state/state.js';
 import type { Verdicts } from './table-holds.js';
 
@@ -58,7 +59,7 @@ export function dueWork(request: DueRequest, state: SourceState, facts: Destinat
     needsLoad(table, factsBy(key)) || needsBackfill(table, factsBy(key));
   const isLeft = ([key]: (typeof active)[number]): boolean => (request.held.get(key) ?? 'try') !== 'try';
   const streamSchedule = mostFrequent(
-    cdc.map(([, table]) => table.schedule),
+    cdc.map(([, table]) => scheduleOf(table.schedule)),
     now,
   );
   const lastStreamed = facts.streams.find((stream) => stream.source === request.source)?.updatedAt ?? null;
@@ -76,7 +77,7 @@ export function dueWork(request: DueRequest, state: SourceState, facts: Destinat
           if (isLeft([key, table])) return false;
           const last = factsBy(key)?.lastRunAt ?? null;
           const waited = request.held.has(key) || waits([key, table]);
-          return waited || isDue(dateOf(last), table.schedule, now, request.source);
+          return waited || isDue(dateOf(last), scheduleOf(table.schedule), now, request.source);
         })
         .map(([key]) => key),
     ),

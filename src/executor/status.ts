@@ -11,6 +11,7 @@ import { findBreak, type StreamBreak } from '../planner/stream-break.js';
 import type { ObservedSlot } from '../source/catalog-model.js';
 import { readServer } from '../source/server.js';
 import { readSlots } from '../source/slot.js';
+import { scheduleOf } from '../state/schedule-state.js';
 import type { SourceState, StateDocument, TableState } from '../state/state.js';
 import { pendingCleanups } from './clean-up.js';
 import type { Destinations } from './destinations.js';
@@ -218,7 +219,7 @@ function tableStatus(
     rejectedValues: facts?.rejectedValues ?? 0,
     lastRunAt: facts?.lastRunAt ?? null,
     lastError: facts?.lastError ?? null,
-    schedule: formatSchedule(table.schedule),
+    schedule: formatSchedule(scheduleOf(table.schedule)),
     target: `${table.target.schema}.${table.target.name}`,
   };
 }

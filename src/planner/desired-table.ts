@@ -9,6 +9,7 @@ import type { ObservedColumn, ObservedSource, ObservedTable } from '../source/ca
 import { isSentBy, selectedColumns } from '../source/column-list.js';
 import { type Dialect, dialectName } from '../source/dialect.js';
 import { logicalTypeOf } from '../source/value-type.js';
+import { scheduleState } from '../state/schedule-state.js';
 import type { ColumnState, TableState } from '../state/state.js';
 import { replicaIdentityOf } from './replica-identity.js';
 import { methodObstacles, type Obstacle, privilegeObstacles } from './suitability.js';
@@ -84,7 +85,7 @@ export function desireTable(
         replica_identity: replicaIdentityOf(observed, config.method),
         cursor: config.cursor,
         lookback_ms: config.lookbackMs,
-        schedule: config.schedule,
+        schedule: scheduleState(config.schedule),
         partition_by: config.partitionBy,
         on_remove: config.onRemove,
         on_partition_change: config.onPartitionChange,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { fakeChange, fakePlan } from '../../test/fake/engine.js';
+import { sampleTable } from '../state/sample-state.js';
 import { readPlan, writePlan } from './plan-file.js';
 
 const PLAN = fakePlan([fakeChange()], [{ address: 'shop', code: 'SLOT_IN_USE', message: 'held by pid 7', hint: null }]);
@@ -45,6 +46,34 @@ describe('refuses', () => {
       name: 'details that lack a field',
       text: JSON.stringify({ ...PLAN, changes: [{ ...change, details: { slot: 's', loads: {} } }] }),
       why: 'changes[0]: "details.publication" is missing',
+    },
+    {
+      name: 'a schedule as Sluices wrote it before format 2 of the state',
+      text: JSON.stringify({
+        ...PLAN,
+        changes: [
+          {
+            ...change,
+            action: 'change_schedule',
+            details: { from: { kind: 'every', everyMs: 1 }, to: { kind: 'every', everyMs: 2 } },
+          },
+        ],
+      }),
+      why: 'changes[0]: it has a schedule in another form than this Sluice knows',
+    },
+    {
+      name: 'a table with such a schedule',
+      text: JSON.stringify({
+        ...PLAN,
+        changes: [
+          {
+            ...change,
+            action: 'create_table',
+            details: { table: { ...sampleTable(), schedule: { kind: 'every', everyMs: 1 } } },
+          },
+        ],
+      }),
+      why: 'changes[0]: it has a schedule in another form than this Sluice knows',
     },
     {
       name: 'a blocker with a code it does not know',

@@ -1,5 +1,6 @@
 import { isErrorCode } from '../error/codes.js';
 import { SluiceError } from '../error/sluice-error.js';
+import { isScheduleState } from '../state/schedule-state.js';
 import type { Action, ChangeDetails, Plan } from './change.js';
 
 const FORMAT_VERSION = 1;
@@ -127,7 +128,14 @@ function changeFlaw(change: unknown): string | null {
   if (!isObject(cost)) return '"cost" is missing';
   if (!isObject(details)) return '"details" is missing';
   const missing = DETAIL_FIELDS[action].find((field) => !Object.hasOwn(details, field));
-  return missing === undefined ? null : `"details.${missing}" is missing`;
+  if (missing !== undefined) return `"details.${missing}" is missing`;
+  // A table goes into the state as it stands here; Sluices before format 2 of the state wrote its schedule otherwise.
+  const { table, from, to } = details;
+  const schedules = [
+    ...(isObject(table) ? [table['schedule']] : []),
+    ...(action === 'change_schedule' ? [from, to] : []),
+  ];
+  return schedules.every(isScheduleState) ? null : 'it has a schedule in another form than this Sluice knows';
 }
 
 function isBasis(value: unknown): boolean {

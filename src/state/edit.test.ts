@@ -30,7 +30,7 @@ const identity = {
 const HALT = { code: 'WAL_LAG_CRITICAL', message: 'too much', at: '2026-03-02T12:00:00.000Z' } as const;
 
 test('an empty state has no sources and was never written', () => {
-  expect(emptyState('l')).toEqual({ format_version: 1, lineage: 'l', serial: 0, sources: {} });
+  expect(emptyState('l')).toEqual({ format_version: 2, lineage: 'l', serial: 0, sources: {} });
 });
 
 test.each<{ name: string; edit: (state: StateDocument) => StateDocument; expected: StateDocument['sources'] }>([

@@ -7,7 +7,7 @@ import type { Halt, PendingCleanup, SourceState, StateDocument, TableState } fro
 
 /** A document without sources. `lineage` is a fresh random id; serial 0 means: never written. */
 export function emptyState(lineage: string): StateDocument {
-  return { format_version: 1, lineage, serial: 0, sources: {} };
+  return { format_version: 2, lineage, serial: 0, sources: {} };
 }
 
 /** The part of a source's state that says what it is connected to. */

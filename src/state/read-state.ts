@@ -1,9 +1,10 @@
 import { SluiceError } from '../error/sluice-error.js';
 import type { StateDocument } from './state.js';
 import { checkState, STATE_FORMAT_VERSION } from './state-check.js';
+import { inPresentFormat } from './stored-state.js';
 
 /**
- * Reads an exported state document.
+ * Reads an exported state document, of an older format too.
  * @param file as given; messages name it so
  * @throws SluiceError STATE_UNREADABLE, STATE_NEWER
  */
@@ -14,7 +15,7 @@ export function readStateText(text: string, file: string): StateDocument {
   } catch (cause) {
     throw unreadable(file, 'it is not JSON', cause);
   }
-  const check = checkState(raw);
+  const check = checkState(inPresentFormat(raw));
   if (check.ok) return check.state;
   if ('newerVersion' in check) {
     throw new SluiceError({

@@ -12,7 +12,7 @@ export function sampleTable(fields: Partial<TableState> = {}): TableState {
     replica_identity: 'default',
     cursor: null,
     lookback_ms: 0,
-    schedule: { kind: 'every', everyMs: 300_000 },
+    schedule: { kind: 'every', every_ms: 300_000 },
     partition_by: [],
     on_remove: 'retire',
     on_partition_change: 'resync',
@@ -50,5 +50,5 @@ export function sampleSource(fields: Partial<SourceState> = {}): SourceState {
 }
 
 export function sampleState(sources: StateDocument['sources'] = { shop: sampleSource() }): StateDocument {
-  return { format_version: 1, lineage: 'a-lineage', serial: 3, sources };
+  return { format_version: 2, lineage: 'a-lineage', serial: 3, sources };
 }

@@ -1,7 +1,7 @@
-import type { Schedule } from '../config/config.js';
+import type { ScheduleState } from './schedule-state.js';
 import type { ColumnState, SourceState, StateDocument, TableState } from './state.js';
 
-export const STATE_FORMAT_VERSION = 1;
+export const STATE_FORMAT_VERSION = 2;
 
 export type StateCheck =
   | { readonly ok: true; readonly state: StateDocument }
@@ -11,7 +11,8 @@ export type StateCheck =
 /**
  * Builds the document from parsed JSON, field by field. Strict: a missing, wrong or unknown field is a problem, since
  * rewriting a document of which a part was not understood would lose that part. Every change of shape raises
- * `format_version`, save a new field that may be null: documents from before it are read as if it were.
+ * `format_version` and takes a step in upgrade.ts, save a new field that may be null: documents from before it are read as
+ * if it were.
  */
 export function checkState(raw: unknown): StateCheck {
   const problems: string[] = [];
@@ -20,7 +21,7 @@ export function checkState(raw: unknown): StateCheck {
   if (problems.length === 0 && version > STATE_FORMAT_VERSION) return { ok: false, newerVersion: version };
   if (problems.length === 0 && version !== STATE_FORMAT_VERSION) problems.push(`format_version is ${version}`);
   const state: StateDocument = {
-    format_version: 1,
+    format_version: STATE_FORMAT_VERSION,
     lineage: root.text('lineage'),
     serial: root.count('serial'),
     sources: root.map('sources', sourceState),
@@ -109,10 +110,10 @@ function columnState(reader: Reader): ColumnState {
   };
 }
 
-function scheduleState(reader: Reader): Schedule {
-  const jitter = reader.has('jitterMs') ? { jitterMs: reader.count('jitterMs') } : {};
+function scheduleState(reader: Reader): ScheduleState {
+  const jitter = reader.has('jitter_ms') ? { jitter_ms: reader.count('jitter_ms') } : {};
   return reader.oneOf('kind', ['every', 'cron']) === 'every'
-    ? { kind: 'every', everyMs: reader.number('everyMs'), ...jitter }
+    ? { kind: 'every', every_ms: reader.number('every_ms'), ...jitter }
     : { kind: 'cron', cron: reader.text('cron'), timezone: reader.text('timezone'), ...jitter };
 }
 

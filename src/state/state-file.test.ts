@@ -110,7 +110,7 @@ describe('what cannot be understood is refused and never overwritten', () => {
     { name: 'empty', text: '', code: 'STATE_UNREADABLE', message: /not JSON/ },
     { name: 'cut short', text: good.slice(0, -10), code: 'STATE_UNREADABLE', message: /not JSON/ },
     { name: 'not an object', text: '[]', code: 'STATE_UNREADABLE', message: /the document is not an object/ },
-    { name: 'newer format', text: '{"format_version": 2}', code: 'STATE_NEWER', message: /has format 2/ },
+    { name: 'newer format', text: '{"format_version": 3}', code: 'STATE_NEWER', message: /has format 3/ },
     { name: 'format zero', text: edited((s) => (s.format_version = 0)), code: 'STATE_UNREADABLE', message: /is 0/ },
     { name: 'no version', text: '{}', code: 'STATE_UNREADABLE', message: /format_version is not a number/ },
     {

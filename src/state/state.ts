@@ -1,4 +1,5 @@
-import type { Deletes, Method, OnPartitionChange, OnRemove, Output, Schedule } from '../config/config.js';
+import type { Deletes, Method, OnPartitionChange, OnRemove, Output } from '../config/config.js';
+import type { ScheduleState } from './schedule-state.js';
 
 /**
  * The state document: what was applied, never what was read. Cursors, LSNs and run history are the destination's (law 2);
@@ -6,7 +7,7 @@ import type { Deletes, Method, OnPartitionChange, OnRemove, Output, Schedule } f
  * Keys are snake_case as they are stored as they stand.
  */
 export interface StateDocument {
-  readonly format_version: 1;
+  readonly format_version: 2;
   /** Made once with the document; two documents of different lineage never replace one another. */
   readonly lineage: string;
   /** Rises by one with each write; writers compare and swap on it. */
@@ -104,7 +105,7 @@ export interface TableState {
   readonly replica_identity: ReplicaIdentity | null;
   readonly cursor: string | null;
   readonly lookback_ms: number;
-  readonly schedule: Schedule;
+  readonly schedule: ScheduleState;
   /** Columns whose values a delta table's files are kept apart by; [] for none. */
   readonly partition_by: readonly string[];
   readonly on_remove: OnRemove;

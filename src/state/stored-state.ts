@@ -1,6 +1,7 @@
 import { SluiceError } from '../error/sluice-error.js';
 import type { SourceState, StateDocument } from './state.js';
 import { checkState, STATE_FORMAT_VERSION } from './state-check.js';
+import { toFormat2 } from './upgrade.js';
 
 /** The form that documents are stored in, and how those of older formats become ones of this. */
 export interface StateFormat {
@@ -8,8 +9,7 @@ export interface StateFormat {
   readonly upgrades: ReadonlyMap<number, (document: Readonly<Record<string, unknown>>) => unknown>;
 }
 
-/** There was no other format before the first. */
-export const CURRENT_FORMAT: StateFormat = { upgrades: new Map() };
+export const CURRENT_FORMAT: StateFormat = { upgrades: new Map([[1, toFormat2]]) };
 
 export interface StoredState {
   readonly state: StateDocument;
@@ -101,7 +101,7 @@ export function parseStored(
   const note = noteOf(document);
   if (note !== null) throw movedError(note, from.place);
   const upgradedFrom = olderFormat(document, format);
-  const check = checkState(upgradedFrom === null ? document : upgraded(document, upgradedFrom, format));
+  const check = checkState(inPresentFormat(document, format));
   if (check.ok) return { state: check.state, upgradedFrom };
   if ('newerVersion' in check) {
     throw new SluiceError({
@@ -138,8 +138,11 @@ function olderFormat(document: Readonly<Record<string, unknown>>, format: StateF
   return typeof version === 'number' && format.upgrades.has(version) ? version : null;
 }
 
-function upgraded(document: Readonly<Record<string, unknown>>, from: number, format: StateFormat): unknown {
-  let current: unknown = document;
+/** A document of an older format as one of the present; anything else as it is. */
+export function inPresentFormat(raw: unknown, format: StateFormat = CURRENT_FORMAT): unknown {
+  const from = isRecord(raw) ? olderFormat(raw, format) : null;
+  let current: unknown = raw;
+  if (from === null) return raw;
   for (let version = from; version < STATE_FORMAT_VERSION; version += 1) {
     const upgrade = format.upgrades.get(version);
     if (upgrade === undefined || !isRecord(current)) return current;

@@ -192,7 +192,7 @@ export class FakeEngine implements Engine {
     };
     const read = async (): Promise<StateDocument | null> => {
       const { state: known } = (await this.answers.status?.()) ?? EMPTY_STATUS;
-      return known === null ? null : { format_version: 1, ...known, sources: {} };
+      return known === null ? null : { format_version: 2, ...known, sources: {} };
     };
     return { place: '', read, holder: none, unlock: none, forget: none, import: none, migrateFrom: none };
   }

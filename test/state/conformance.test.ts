@@ -3,7 +3,7 @@ import { withSource } from '../../src/state/edit.js';
 import type { ProcessTable } from '../../src/state/process-table.js';
 import { sampleSource, sampleState } from '../../src/state/sample-state.js';
 import type { StateDocument } from '../../src/state/state.js';
-import { type StateFormat, stateText } from '../../src/state/stored-state.js';
+import { CURRENT_FORMAT, type StateFormat, stateText } from '../../src/state/stored-state.js';
 import { startPostgres, type TestPostgres } from '../postgres/server.js';
 import { BACKENDS, makePlace, type Place } from './backends.js';
 
@@ -141,7 +141,10 @@ describe.each(BACKENDS)('%s', (backend) => {
     const old = JSON.stringify({ ...first, format_version: 0, serial: 4, sources: undefined, origins: first.sources });
     // A format that there might have been.
     const format: StateFormat = {
-      upgrades: new Map([[0, ({ origins, ...rest }) => ({ ...rest, format_version: 1, sources: origins })]]),
+      upgrades: new Map([
+        ...CURRENT_FORMAT.upgrades,
+        [0, ({ origins, ...rest }) => ({ ...rest, format_version: 1, sources: origins })],
+      ]),
     };
     await open().store.write(first, null);
     await place.overwrite(old);
@@ -153,7 +156,7 @@ describe.each(BACKENDS)('%s', (backend) => {
     const five = await store.write(read, read);
     await store.write(five, five);
     expect(await place.raw('format-0.backup')).toBe(old);
-    expect(JSON.parse((await place.raw()) ?? '')).toMatchObject({ format_version: 1, serial: 6 });
+    expect(JSON.parse((await place.raw()) ?? '')).toMatchObject({ format_version: 2, serial: 6 });
     // Who does not know that format leaves it alone.
     await place.overwrite(old);
     await expect(open().store.read()).rejects.toMatchObject({ code: 'STATE_UNREADABLE' });

@@ -202,7 +202,7 @@ describe('each action in a few words', () => {
       change: {
         ...plain,
         action: 'change_schedule',
-        details: { from: { kind: 'every', everyMs: 300_000 }, to: { kind: 'every', everyMs: 86_400_000 } },
+        details: { from: { kind: 'every', every_ms: 300_000 }, to: { kind: 'every', every_ms: 86_400_000 } },
       },
       text: 'schedule every 5m -> every 1d',
     },

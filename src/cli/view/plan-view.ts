@@ -1,9 +1,9 @@
-import type { Schedule } from '../../config/config.js';
 import { formatDuration as formatInterval } from '../../config/duration.js';
 import { assertNever } from '../../error/sluice-error.js';
 import { UNKNOWN_TYPE } from '../../planner/assumed-type.js';
 import type { Change, Cost, Notice, Plan } from '../../planner/change.js';
 import { effectOf } from '../../planner/summary.js';
+import type { ScheduleState } from '../../state/schedule-state.js';
 import type { ColumnState } from '../../state/state.js';
 import type { Page } from '../command.js';
 import { printable, type Style } from '../terminal.js';
@@ -290,9 +290,9 @@ function place(target: { readonly schema: string; readonly name: string }): stri
   return `${target.schema}.${target.name}`;
 }
 
-function scheduleText(schedule: Schedule): string {
+function scheduleText(schedule: ScheduleState): string {
   return schedule.kind === 'every'
-    ? `every ${formatInterval(schedule.everyMs)}`
+    ? `every ${formatInterval(schedule.every_ms)}`
     : `cron "${schedule.cron}" ${schedule.timezone}`;
 }
 
