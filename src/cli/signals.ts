@@ -17,10 +17,21 @@ export function abortOnSignals(process: NodeJS.Process): AbortSignal {
   setMaxListeners(0, controller.signal);
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
     process.on(name, () => {
-      if (controller.signal.aborted) process.exit(EXIT_CODES[name]);
+      if (controller.signal.aborted) leaveBy(process, name);
       controller.abort(new SluiceError({ code: 'CANCELLED', message: `stopped by ${name}` }));
-      setTimeout(() => process.exit(EXIT_CODES[name]), DEADLINE_MS).unref();
+      setTimeout(() => leaveBy(process, name), DEADLINE_MS).unref();
     });
   }
   return controller.signal;
+}
+
+/**
+ * Ends the process at once, as the signal does where nobody listens. process.exit() ends the threads first, and DuckDB
+ * aborts the process when a query of it returns to a thread that is being ended.
+ */
+function leaveBy(process: NodeJS.Process, name: keyof typeof EXIT_CODES): void {
+  process.removeAllListeners(name);
+  process.kill(process.pid, name);
+  // The first process of a container is not ended by its own signals.
+  process.exit(EXIT_CODES[name]);
 }

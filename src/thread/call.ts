@@ -7,6 +7,12 @@ import { fromPlain, type PlainError, SluiceError, toPlain } from '../error/sluic
  */
 export type Surface = Record<string, (argument: never) => Promise<unknown>>;
 
+/** So long a thread has to end by itself before it is ended. */
+const END_WAIT_MS = 5_000;
+
+/** Asks the thread to end once the calls before are answered and nothing of theirs is under way. */
+const END = 'end';
+
 interface CallMessage {
   readonly id: number;
   readonly method: string;
@@ -24,8 +30,8 @@ export function serve(surface: Surface): void {
   if (port === null)
     throw new SluiceError({ code: 'INTERNAL', message: 'serve() was called outside of a worker thread' });
   let queue: Promise<void> = Promise.resolve();
-  port.on('message', (call: CallMessage) => {
-    queue = queue.then(() => answer(port, surface, call));
+  port.on('message', (message: CallMessage | typeof END) => {
+    queue = queue.then(() => (message === END ? port.close() : answer(port, surface, message)));
   });
 }
 
@@ -56,6 +62,11 @@ type Methods<S extends Surface> = {
 export interface ThreadHandle<S extends Surface> {
   readonly call: Methods<S>;
   onEvent(listener: (event: unknown) => void): void;
+  /**
+   * Ends the thread once it has answered and what its calls left under way is through, after 5 s at once. For threads that
+   * run DuckDB: a query of it that returns to a thread that is being ended aborts the process.
+   */
+  end(): Promise<void>;
   /** Ends the thread at once; open calls fail with CANCELLED. */
   terminate(): Promise<void>;
 }
@@ -115,6 +126,15 @@ export function startThread<S extends Surface>(script: URL, name: string): Threa
     call,
     onEvent: (listener) => {
       listeners.push(listener);
+    },
+    end: async () => {
+      if (ended !== null) return;
+      const exit = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+      worker.ref();
+      worker.postMessage(END);
+      const patience = setTimeout(() => void worker.terminate(), END_WAIT_MS);
+      await exit;
+      clearTimeout(patience);
     },
     terminate: async () => {
       await worker.terminate();

@@ -63,7 +63,7 @@ export function writerOver(thread: ThreadHandle<DuckDbSurface>, onWait: (what: s
     maintenance: null,
     close: async () => {
       await call.release(null);
-      await thread.terminate();
+      await thread.end();
     },
   };
 }
