@@ -252,7 +252,7 @@ describe('sources with the continuous transport', () => {
   test('are held back by the rule of their error, and followed again', async () => {
     const lost: PlainError = { code: 'SOURCE_CONNECTION_LOST', message: 'it broke' };
     let follows = 0;
-    const { calls, log } = await runFor(12, followedConfig(), {
+    const { calls, log } = await runFor(40, followedConfig(), {
       follow: (source, signal) => {
         follows += 1;
         if (follows < 3) return emptyRun(source, lost);
@@ -261,6 +261,15 @@ describe('sources with the continuous transport', () => {
     });
     expect(calls.filter((call) => call === 'follow shop')).toHaveLength(3);
     expect(log.filter((line) => line === 'warn source in trouble, trying again')).toHaveLength(2);
+  });
+
+  test('that are paused wait without an alarm', async () => {
+    const { calls, log } = await runFor(6, followedConfig(), {
+      follow: (source) => emptyRun(source, { code: 'PAUSED', message: 'shop is paused' }),
+    });
+    expect(calls.filter((call) => call === 'follow shop')).toHaveLength(1);
+    expect(log).toContain('info source is paused until sluice resume');
+    expect(log.filter((line) => line.startsWith('error') || line.startsWith('warn'))).toEqual([]);
   });
 
   test('that are stopped wait until the state changes', async () => {

@@ -160,6 +160,11 @@ export class Lane {
     if (hold.kind === 'stopped') {
       observer.sourceIs(source, 'stopped', { error, retryAt: null });
       this.#stoppedAtSerial = await this.#stateSerial(signal);
+      // That is what somebody asked for.
+      if (error.code === 'PAUSED') {
+        log.info({ source }, 'source is paused until sluice resume');
+        return;
+      }
       // Of a slot that it dropped the guard itself has told.
       if (error.code !== 'WAL_LAG_CRITICAL' && before?.code !== error.code) engine.alertErrored(source, error);
       log.error(
