@@ -19,7 +19,7 @@ import { planChanges, planDrift } from '../planner/plan.js';
 import { planFromState } from '../planner/plan-unobserved.js';
 import { setupSql } from '../source/setup-sql.js';
 import { closeIdleTunnels } from '../source/tunnel/shared-tunnels.js';
-import { raiseGeneration } from '../state/edit.js';
+import { raiseGeneration, withUnfilledPlace } from '../state/edit.js';
 import { writeBesideGuard } from '../state/halt.js';
 import { holderOf } from '../state/lock.js';
 import { ownerTag } from '../state/owner-tag.js';
@@ -48,6 +48,7 @@ import { newsOnly } from './news-only.js';
 import { observe } from './observe.js';
 import { openState } from './open-state.js';
 import { pauseAt, resumeAt } from './pause.js';
+import { placeTrouble, settlePlace } from './place-check.js';
 import { queriesOf } from './queries.js';
 import { settleAll } from './settle.js';
 import { connectionOf, SourceConnections } from './source-connections.js';
@@ -177,6 +178,7 @@ export function createEngine(deps: EngineDeps): Engine {
     clock,
     onEvent: onSyncEvent(),
     spillFolder: spillFolder(localStatePath(config.state), source),
+    settle: () => settlePlace(source, config.destinations[destination.name], destination, stateFile),
   });
 
   const requestOf = (settings: SourceConfig, state: SourceState) => ({
@@ -213,12 +215,15 @@ export function createEngine(deps: EngineDeps): Engine {
     signal: AbortSignal,
   ): Promise<SyncedSource> => {
     // Read in the turn: what was waited for may have changed it.
-    const sourceState = (await applied()).sources[source];
+    const state = await applied();
+    const sourceState = state.sources[source];
     const settings = config.sources[source];
     const withoutWork = (run: SourceRun): SyncedSource => ({ run, destination: null, traffic: null });
     if (sourceState === undefined || settings === undefined) {
       return withoutWork(emptyRun(source, leftTheFile(source, config.file)));
     }
+    const notHere = sourceState.paused === null ? await placeTrouble(config, state, source) : null;
+    if (notHere !== null) return withoutWork(emptyRun(source, toPlain(notHere)));
     const startedMs = clock.monotonicMs();
     const { lag, halted } = await lookAtLag(source, sourceState, signal);
     const facts = lag === null ? null : lagFacts(lag);
@@ -275,15 +280,17 @@ export function createEngine(deps: EngineDeps): Engine {
     request: VerifyRequest,
     signal: AbortSignal,
   ): Promise<readonly TableVerdict[]> => {
-    const sourceState = (await applied()).sources[source];
+    const state = await applied();
+    const sourceState = state.sources[source];
     const settings = config.sources[source];
     if (sourceState === undefined) return [];
     // A comparison streams on, and what is paused stands still.
     const paused = pauseOf(source, sourceState, null);
     if (paused !== null && request.address !== null) throw paused;
     if (paused !== null) return [];
-    if (settings === undefined) {
-      const error = leftTheFile(source, config.file);
+    const notHere = await placeTrouble(config, state, source);
+    if (settings === undefined || notHere !== null) {
+      const error = notHere === null ? leftTheFile(source, config.file) : toPlain(notHere);
       const left = Object.entries(sourceState.tables).filter(([key]) => only === null || key === only);
       return left.map(([key, table]) => notCompared(`${source}:${key}`, table, error));
     }
@@ -393,6 +400,13 @@ export function createEngine(deps: EngineDeps): Engine {
         const state = await applied();
         const tables = addresses.flatMap((address) => tablesAt(state, address));
         let next = state;
+        for (const source of new Set(addresses.map(sourceOfAddress))) {
+          const notHere = await placeTrouble(config, state, source);
+          // All of a source is loaded anew: what is lost is given up.
+          const whole = addresses.includes(source) && notHere?.code === 'DESTINATION_ABSENT';
+          if (notHere !== null && !whole) throw notHere;
+          if (whole) next = withUnfilledPlace(next, source);
+        }
         for (const { source, key } of tables) next = raiseGeneration(next, source, key, reason);
         signal.throwIfAborted();
         await writeBesideGuard(stateFile, next, state);
@@ -401,12 +415,12 @@ export function createEngine(deps: EngineDeps): Engine {
 
     pause: (addresses, signal) =>
       access.changeSources(addresses.map(sourceOfAddress), signal, () =>
-        pauseAt(addresses, { stateFile, destinations, clock, applied }),
+        pauseAt(addresses, { config, stateFile, destinations, clock, applied }),
       ),
 
     resume: (addresses, signal) =>
       access.changeSources(addresses.map(sourceOfAddress), signal, async () => {
-        const done = await resumeAt(addresses, { stateFile, destinations, clock, applied });
+        const done = await resumeAt(addresses, { config, stateFile, destinations, clock, applied });
         followers.lookAgain();
         return done;
       }),

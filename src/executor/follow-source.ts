@@ -7,6 +7,7 @@ import type { Destinations, OpenDestination } from './destinations.js';
 import { emptyRun } from './empty-run.js';
 import type { Clock, SourceRun } from './engine.js';
 import { Mutex } from './mutex.js';
+import { placeTrouble } from './place-check.js';
 import type { SyncSourceDeps, SyncSourceRequest } from './source-sync-run.js';
 import type { StateAccess } from './state-access.js';
 import { syncSource } from './sync-source.js';
@@ -207,7 +208,8 @@ class Follower {
   async #sync(): Promise<SourceRun> {
     const { source, config, destinations, publishCopies } = this.#deps;
     const settings = config.sources[source];
-    const state = (await this.#deps.applied()).sources[source];
+    const document = await this.#deps.applied();
+    const state = document.sources[source];
     if (settings === undefined || state === undefined) {
       throw new SluiceError({
         code: 'ADDRESS_UNKNOWN',
@@ -216,6 +218,8 @@ class Follower {
         hint: 'run: sluice apply',
       });
     }
+    const notHere = await placeTrouble(config, document, source);
+    if (notHere !== null) return emptyRun(source, toPlain(notHere));
     const { lag, halted } = await this.#deps.lookAtLag(source, state, this.#hard.signal);
     const facts = lag === null ? null : lagFacts(lag);
     if (halted !== null) return { ...emptyRun(source, toPlain(halted)), lag: facts };
