@@ -132,7 +132,7 @@ test('an edit is planned there as it is where the file lies, and what it does to
   await configure('ci', { tables: USERS });
   const plan = await ci.plan();
   expect(actions(plan)).toEqual(['retire_table shop:public.orders']);
-  const applied = await ci.expect(1, 'apply', '--yes');
+  const applied = await ci.expect(78, 'apply', '--yes');
   expect(applied.output).toContain('DESTINATION_CHANGED');
   expect(await exists(workspace.file('ci/warehouse.duckdb'))).toBe(false);
   expect(await count('server/warehouse.duckdb', 'public.orders')).toBe('20');
@@ -216,8 +216,10 @@ test('another path in the file is a move: refused by sync, carried out by apply'
   expect(await confirmed()).toBe(before);
   expect(actions(await server.plan())).toEqual([
     'update_settings shop',
-    'resync_table shop:public.orders',
-    'resync_table shop:public.users',
+    'create_table shop:public.orders',
+    'snapshot_table shop:public.orders',
+    'create_table shop:public.users',
+    'snapshot_table shop:public.users',
   ]);
   await server.expect(0, 'apply', '--yes', '--sync');
   expect(await count('server/other.duckdb', 'public.users')).toBe('50');
@@ -256,7 +258,7 @@ test.each([
   expect((await server.run('status')).output).toContain('DESTINATION_ABSENT');
   await configure('server', { destination, tables: USERS });
   expect(actions(await server.plan())).toEqual(['retire_table shop:public.orders']);
-  expect((await server.expect(1, 'apply', '--yes')).output).toContain('DESTINATION_ABSENT');
+  expect((await server.expect(69, 'apply', '--yes')).output).toContain('DESTINATION_ABSENT');
   await configure('server', { destination });
   expect(await exists(place)).toBe(false);
   expect(await confirmed()).toBe(before);
