@@ -114,6 +114,8 @@ export type DestinationConfig =
       readonly name: string;
       /** Absolute. */
       readonly path: string;
+      /** As the file has it: the same in every checkout, wherever that lies. */
+      readonly writtenPath: string;
       readonly publish: { readonly path: string; readonly everyMs: number } | null;
       readonly memoryLimitMb: number;
       readonly threads: number | null;
@@ -133,6 +135,8 @@ export type DestinationConfig =
       readonly name: string;
       /** Absolute. */
       readonly path: string;
+      /** As the file has it: the same in every checkout, wherever that lies. */
+      readonly writtenPath: string;
     });
 
 /** How a lake's tables are written, in S3 and in a folder alike. */

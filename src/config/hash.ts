@@ -5,6 +5,8 @@ import { formatTableKey } from './table-key.js';
 
 /** Stands for every secret that the config holds itself. */
 const SECRET_MARKER = '<secret>';
+/** Says nothing that `path` does not say. */
+const WRITTEN_PATH = 'writtenPath';
 const PATH_KEYS = new Set(['path', 'socket', 'workPath', 'localPath', 'caFile', 'certFile', 'keyFile', 'knownHosts']);
 
 /**
@@ -46,7 +48,8 @@ function isInlineSecret(value: unknown): value is { readonly kind: 'inline'; rea
 function canonical(value: unknown, baseDir: string): unknown {
   if (Array.isArray(value)) return value.map((item) => canonical(item, baseDir));
   if (typeof value !== 'object' || value === null) return value;
-  const entries = Object.entries(value).map(([key, inner]): [string, unknown] => [
+  const meant = Object.entries(value).filter(([key]) => key !== WRITTEN_PATH);
+  const entries = meant.map(([key, inner]): [string, unknown] => [
     key,
     PATH_KEYS.has(key) && typeof inner === 'string' ? portablePath(inner, baseDir) : canonical(inner, baseDir),
   ]);

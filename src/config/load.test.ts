@@ -66,6 +66,7 @@ test('the smallest file has every default', () => {
         type: 'duckdb',
         name: 'warehouse',
         path: '/etc/sluice/warehouse.duckdb',
+        writtenPath: 'warehouse.duckdb',
         publish: null,
         memoryLimitMb: 256,
         threads: null,

@@ -1,4 +1,4 @@
-import { isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { isAbsolute, join, normalize, relative, resolve, sep } from 'node:path';
 
 /** A path of the config as an absolute one: `~` is the home folder, a relative one starts at `baseDir`. */
 export function absolutePath(path: string, baseDir: string, homeDir: string): string {
@@ -11,4 +11,10 @@ export function absolutePath(path: string, baseDir: string, homeDir: string): st
 export function portablePath(path: string, baseDir: string): string {
   const inside = relative(baseDir, path);
   return inside === '..' || inside.startsWith(`..${sep}`) || isAbsolute(inside) ? path : inside;
+}
+
+/** A path as it is written, without what makes no difference: `./lake/` is `lake`. */
+export function plainPath(path: string): string {
+  const plain = normalize(path);
+  return plain.length > 1 && plain.endsWith(sep) ? plain.slice(0, -1) : plain;
 }

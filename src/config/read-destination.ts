@@ -1,4 +1,5 @@
 import type { DestinationConfig } from './config.js';
+import { plainPath } from './path.js';
 import type { ConfigPath } from './problem.js';
 import { checkFolderName, readLake } from './read-lake.js';
 import { readS3Access } from './read-s3.js';
@@ -26,6 +27,7 @@ export function readDestination(
         type: 'duckdb',
         name,
         path: reading.absolutePath(raw.path ?? ''),
+        writtenPath: plainPath(raw.path ?? ''),
         publish: readPublish(raw, path, reading),
         memoryLimitMb: raw.memory_limit_mb ?? MEMORY_LIMIT_MB,
         threads: raw.threads ?? null,
@@ -41,7 +43,8 @@ export function readDestination(
     case 'local': {
       const folder = reading.absolutePath(raw.path ?? '');
       checkFolderName(folder, [...path, 'path'], reading);
-      return { ...readLake(name, raw, path, statePath, reading), type: 'local', name, path: folder };
+      const writtenPath = plainPath(raw.path ?? '');
+      return { ...readLake(name, raw, path, statePath, reading), type: 'local', name, path: folder, writtenPath };
     }
     default:
       return null;

@@ -346,6 +346,19 @@ export const ERROR_CODES = {
    * set another `target_schema`.
    */
   DESTINATION_OCCUPIED: { exit: 1, retry: STOP },
+  /**
+   * The destination in the config is another place than the one that the source was applied with, so nothing is synced:
+   * changes would be read into the wrong one. Where only the checkout lies in another folder (a CI that shares the state),
+   * run it where the file is, or give the destination an absolute path. Where it is meant to move, `sluice plan` shows the
+   * loads and `apply` makes them.
+   */
+  DESTINATION_CHANGED: { exit: 78, retry: STOP },
+  /**
+   * Tables were loaded into a file or folder that does not exist on this machine: another machine has it, its disk is not
+   * mounted, or it was deleted. It is not made anew, as changes would be read into an empty one. Run it on the machine that
+   * has it, or bring it back; where it is lost, `sluice resync SOURCE` loads everything into a new one.
+   */
+  DESTINATION_ABSENT: { exit: 69, retry: LATER },
   /** A source's ledger in the lake cannot be read. It is never overwritten: bring it back, or move the lake aside and load anew. */
   LEDGER_UNREADABLE: { exit: 1, retry: STOP },
   /** Another Sluice has written the same source to the same lake. Only one may: end the other one. What it wrote stands. */

@@ -5,6 +5,7 @@ import { refuseUnobserved } from '../planner/unobserved.js';
 import type { StateDocument } from '../state/state.js';
 import type { ChangeResult } from './engine.js';
 import { type MakeChangesDeps, makeChanges } from './make-changes.js';
+import { placeRefusals } from './place-check.js';
 
 /**
  * Makes the changes of a plan.
@@ -14,7 +15,8 @@ export async function applyPlan(plan: Plan, deps: MakeChangesDeps, signal: Abort
   refuseUnobserved(plan);
   const current = await deps.stateFile.read();
   refuseStale(plan, current, deps.config);
-  return makeChanges(plan.changes, current, deps, signal);
+  const refused = await placeRefusals(deps.config, current, plan.changes);
+  return makeChanges(plan.changes, current, deps, signal, refused);
 }
 
 function refuseStale(plan: Plan, state: StateDocument | null, config: Config): void {

@@ -9,6 +9,7 @@ import { FailedSteps, isTableStep, sourceOf } from './failed-steps.js';
 import { type LeftThing, leftBehind } from './left-behind.js';
 import { type MakeChangesDeps, makeChanges, sameFailures } from './make-changes.js';
 import { observe } from './observe.js';
+import { placeTrouble } from './place-check.js';
 import { noConnection } from './source-connections.js';
 import type { StateAccess } from './state-access.js';
 
@@ -76,8 +77,10 @@ async function lookAround(state: StateDocument, deps: MakeChangesDeps, signal: A
   const nothing = { ...deps.config, sources: {}, destinations: {} };
   const { sources } = await observe(nothing, pending, deps, signal);
   const troubles = new Map<string, PlainError>();
-  for (const source of Object.values(pending.sources)) {
+  for (const [address, source] of Object.entries(pending.sources)) {
     const name = source.destination;
+    const notHere = await placeTrouble(deps.config, pending, address);
+    if (notHere !== null) troubles.set(name, toPlain(notHere));
     if (!reachesDestination(deps.config, source) || troubles.has(name)) continue;
     try {
       const { writer } = await deps.destinations.get(name);

@@ -14,7 +14,7 @@ import { planChanges, planDrift } from '../planner/plan.js';
 import { planFromState } from '../planner/plan-unobserved.js';
 import { setupSql } from '../source/setup-sql.js';
 import { closeIdleTunnels } from '../source/tunnel/shared-tunnels.js';
-import { raiseGeneration } from '../state/edit.js';
+import { raiseGeneration, withUnfilledPlace } from '../state/edit.js';
 import { writeBesideGuard } from '../state/halt.js';
 import { holderOf } from '../state/lock.js';
 import { ownerTag } from '../state/owner-tag.js';
@@ -33,6 +33,7 @@ import { maintainDue, optimizeSources, vacuumSources } from './maintain.js';
 import { observe } from './observe.js';
 import { openState } from './open-state.js';
 import { pauseAt, resumeAt } from './pause.js';
+import { placeTrouble } from './place-check.js';
 import { queriesOf } from './queries.js';
 import { settleAll } from './settle.js';
 import { connectionOf, SourceConnections } from './source-connections.js';
@@ -171,6 +172,13 @@ export function createEngine(deps: EngineDeps): Engine {
         const state = await applied();
         const tables = addresses.flatMap((address) => tablesAt(state, address));
         let next = state;
+        for (const source of new Set(addresses.map(sourceOfAddress))) {
+          const notHere = await placeTrouble(config, state, source);
+          // All of a source is loaded anew: what is lost is given up.
+          const whole = addresses.includes(source) && notHere?.code === 'DESTINATION_ABSENT';
+          if (notHere !== null && !whole) throw notHere;
+          if (whole) next = withUnfilledPlace(next, source);
+        }
         for (const { source, key } of tables) next = raiseGeneration(next, source, key, reason);
         signal.throwIfAborted();
         await writeBesideGuard(stateFile, next, state);
@@ -179,12 +187,12 @@ export function createEngine(deps: EngineDeps): Engine {
 
     pause: (addresses, signal) =>
       access.changeSources(addresses.map(sourceOfAddress), signal, () =>
-        pauseAt(addresses, { stateFile, destinations, clock, applied }),
+        pauseAt(addresses, { config, stateFile, destinations, clock, applied }),
       ),
 
     resume: (addresses, signal) =>
       access.changeSources(addresses.map(sourceOfAddress), signal, async () => {
-        const done = await resumeAt(addresses, { stateFile, destinations, clock, applied });
+        const done = await resumeAt(addresses, { config, stateFile, destinations, clock, applied });
         followers.lookAgain();
         return done;
       }),

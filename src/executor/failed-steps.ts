@@ -76,10 +76,17 @@ function holdsUp({ change, error }: Failed, next: Change): boolean {
   }
 }
 
+const WHOLE_DESTINATION: ReadonlySet<ErrorCode> = new Set([
+  'DESTINATION_BUSY',
+  'DESTINATION_CHANGED',
+  'DESTINATION_ABSENT',
+  'SECRET_MISSING',
+]);
+
 export function isTableStep({ action }: Change): boolean {
   return action === 'retire_table' || action === 'drop_table';
 }
 
 function ofWholeDestination(code: ErrorCode): boolean {
-  return code === 'DESTINATION_BUSY' || code === 'SECRET_MISSING' || code.startsWith('STORE_');
+  return WHOLE_DESTINATION.has(code) || code.startsWith('STORE_');
 }

@@ -3,6 +3,7 @@ import { lagFacts } from '../guard/wal-lag.js';
 import { emptyRun } from './empty-run.js';
 import type { Clock, SourceRun } from './engine.js';
 import { Mutex } from './mutex.js';
+import { placeTrouble } from './place-check.js';
 import type { SourceWork } from './source-work.js';
 import type { StateAccess } from './state-access.js';
 import { syncSource } from './sync-source.js';
@@ -184,7 +185,8 @@ class Follower {
     const { source, work } = this.#deps;
     const { destinations } = work;
     const settings = work.config.sources[source];
-    const state = (await work.applied()).sources[source];
+    const document = await work.applied();
+    const state = document.sources[source];
     if (settings === undefined || state === undefined) {
       throw new SluiceError({
         code: 'ADDRESS_UNKNOWN',
@@ -193,6 +195,8 @@ class Follower {
         hint: 'run: sluice apply',
       });
     }
+    const notHere = await placeTrouble(work.config, document, source);
+    if (notHere !== null) return emptyRun(source, toPlain(notHere));
     const { lag, halted } = await work.lookAtLag(source, state, this.#hard.signal);
     const facts = lag === null ? null : lagFacts(lag);
     if (halted !== null) return { ...emptyRun(source, toPlain(halted)), lag: facts };

@@ -62,7 +62,7 @@ test.each<{ name: string; config: () => Config; spoil?: () => void; now?: () => 
   { name: 'a bucket that is well', config: () => bucket(), found: [] },
   {
     name: 'a folder that is well',
-    config: () => withLake({ ...settings(), type: 'local', path: path.join(folder, 'lake') }),
+    config: () => withLake({ ...settings(), type: 'local', path: path.join(folder, 'lake'), writtenPath: 'lake' }),
     found: [],
   },
   { name: 'no such bucket', config: () => bucket({}, 'other'), found: ['error STORE_BUCKET_MISSING'] },

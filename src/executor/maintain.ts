@@ -13,6 +13,7 @@ import {
 } from './maintain-tables.js';
 import { recordOf } from './maintenance-record.js';
 import type { OptimizeReport, TableOptimization, TableVacuum, VacuumReport } from './maintenance-report.js';
+import { placeTrouble } from './place-check.js';
 import type { StateAccess } from './state-access.js';
 
 /** What one run of the daemon copies of a source's tables; the next one goes on. */
@@ -158,6 +159,8 @@ async function onLake(
   const name = state.sources[source]?.destination;
   const settings = name === undefined ? undefined : config.destinations[name];
   if (name === undefined || settings === undefined || settings.type === 'duckdb') return false;
+  const notHere = await placeTrouble(config, state, source);
+  if (notHere !== null) throw notHere;
   try {
     return await destinations.using(name, async ({ writer, pages }) => {
       const { maintenance } = writer;

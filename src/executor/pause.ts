@@ -1,14 +1,17 @@
+import type { Config } from '../config/config.js';
 import { writeBesideGuard } from '../state/halt.js';
 import { type Pausing, pausings, type Resuming, resumed, withPaused } from '../state/pause.js';
 import type { StateDocument } from '../state/state.js';
 import type { StateStore } from '../state/state-store.js';
 import type { Destinations } from './destinations.js';
 import type { Clock } from './engine.js';
+import { placeTrouble } from './place-check.js';
 
 /** Pausing must not wait for a reader that holds the destination. */
 const BUSY_WAIT_MS = 2_000;
 
 export interface PauseDeps {
+  readonly config: Config;
   readonly stateFile: StateStore;
   readonly destinations: Destinations;
   readonly clock: Clock;
@@ -32,7 +35,7 @@ export async function pauseAt(addresses: readonly string[], deps: PauseDeps): Pr
 
 /**
  * Under the state's lock, with nothing under way.
- * @throws SluiceError ADDRESS_UNKNOWN, PAUSED, DESTINATION_BUSY
+ * @throws SluiceError ADDRESS_UNKNOWN, PAUSED, DESTINATION_BUSY, DESTINATION_CHANGED, DESTINATION_ABSENT
  */
 export async function resumeAt(addresses: readonly string[], deps: PauseDeps): Promise<readonly Resuming[]> {
   const state = await deps.applied();
@@ -54,7 +57,7 @@ export async function resumeAt(addresses: readonly string[], deps: PauseDeps): P
 async function streamPositions(
   state: StateDocument,
   addresses: readonly string[],
-  { destinations }: PauseDeps,
+  { config, destinations }: PauseDeps,
 ): Promise<ReadonlyMap<string, string>> {
   const positions = new Map<string, string>();
   for (const source of new Set(
@@ -62,6 +65,8 @@ async function streamPositions(
   )) {
     const name = state.sources[source]?.destination;
     if (name === undefined) continue;
+    const notHere = await placeTrouble(config, state, source);
+    if (notHere !== null) throw notHere;
     const { writer } = await destinations.get(name);
     const facts = await writer.readFacts({ busyWaitMs: BUSY_WAIT_MS });
     await writer.release();

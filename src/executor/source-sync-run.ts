@@ -57,6 +57,8 @@ export interface SyncSourceDeps {
   readonly spillFolder: string;
   /** Before the source's stream or tables are touched: whoever follows it ends first. @returns whether somebody did */
   readonly claim: () => Promise<boolean>;
+  /** Before anything is written to the destination or confirmed: it is there from now on, and the state says so. */
+  readonly settle: () => Promise<void>;
 }
 
 /** One sync of one source: what its parts share, and the record of what each table came to. */

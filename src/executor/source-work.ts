@@ -9,6 +9,7 @@ import type { Destinations, OpenDestination } from './destinations.js';
 import type { Clock, EngineEvent, SourceRun } from './engine.js';
 import type { Followers } from './follow-source.js';
 import { newsOnly } from './news-only.js';
+import { settlePlace } from './place-check.js';
 import { publishCopies } from './publish-copies.js';
 import type { SourceConnections } from './source-connections.js';
 import type { SyncSourceDeps, SyncSourceRequest } from './source-sync-run.js';
@@ -75,7 +76,7 @@ export class SourceWork {
   }
 
   syncDeps(source: string, destination: OpenDestination): Omit<SyncSourceDeps, 'claim'> {
-    const { config, clock, connections, onEvent } = this.#deps;
+    const { config, clock, connections, stateFile, onEvent } = this.#deps;
     // A sync may come across the same thing in several places.
     const isNews = newsOnly();
     return {
@@ -86,6 +87,7 @@ export class SourceWork {
         if (isNews(event)) onEvent(event);
       },
       spillFolder: spillFolder(localStatePath(config.state), source),
+      settle: () => settlePlace(source, config.destinations[destination.name], destination, stateFile),
     };
   }
 

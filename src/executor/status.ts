@@ -18,6 +18,7 @@ import type { Destinations } from './destinations.js';
 import type { Clock, SourceStatus, TableStatus } from './engine.js';
 import { maintenanceStatus } from './maintenance-record.js';
 import type { MaintenanceStatus } from './maintenance-report.js';
+import { placeTrouble } from './place-check.js';
 import { connectionOf, type SourceConnections } from './source-connections.js';
 import { checkStream } from './stream-check.js';
 
@@ -102,7 +103,7 @@ export async function sourceStatuses(
         pausedAt: source.paused?.at ?? null,
         errored: erroredBy(name, source, lag, look?.dropError ?? null),
         unreachable,
-        destinationTrouble: troubles.get(source.destination) ?? null,
+        destinationTrouble: troubles.get(source.destination) ?? (await placeTroubleOf(config, state, name)),
         maintenance: upkeep.get(name) ?? null,
         cleanup: pending.get(name) ?? null,
         tables: tables.map((table) => marked(table, found)),
@@ -155,6 +156,11 @@ async function askSlot(
     signal.throwIfAborted();
     return { slot: null, found: null, sample: null, unreachable: toPlain(asSluiceError(error)) };
   }
+}
+
+async function placeTroubleOf(config: Config, state: StateDocument | null, source: string): Promise<PlainError | null> {
+  const trouble = state === null ? null : await placeTrouble(config, state, source);
+  return trouble === null ? null : toPlain(trouble);
 }
 
 async function streamNow(source: string, destination: string, destinations: Destinations): Promise<StreamFacts | null> {

@@ -5,6 +5,7 @@ import { lagFacts } from '../guard/wal-lag.js';
 import type { Chosen } from './addressed.js';
 import { emptyRun } from './empty-run.js';
 import type { DestinationTraffic, SourceRun, SyncRequest } from './engine.js';
+import { placeTrouble } from './place-check.js';
 import type { SourceWork } from './source-work.js';
 import { syncSource } from './sync-source.js';
 import { NO_VERDICTS } from './table-holds.js';
@@ -26,11 +27,14 @@ export async function syncOne(
 ): Promise<SyncedSource> {
   const { clock, destinations, followers } = work;
   // Read in the turn: what was waited for may have changed it.
-  const sourceState = (await work.applied()).sources[source];
+  const state = await work.applied();
+  const sourceState = state.sources[source];
   const settings = work.config.sources[source];
   if (sourceState === undefined || settings === undefined) {
     return withoutWork(emptyRun(source, work.leftTheFile(source)));
   }
+  const notHere = sourceState.paused === null ? await placeTrouble(work.config, state, source) : null;
+  if (notHere !== null) return withoutWork(emptyRun(source, toPlain(notHere)));
   const startedMs = clock.monotonicMs();
   const { lag, halted } = await work.lookAtLag(source, sourceState, signal);
   const facts = lag === null ? null : lagFacts(lag);

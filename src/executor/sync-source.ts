@@ -80,6 +80,7 @@ class SourceSync {
     const { state, source } = this.#run.request;
     const elsewhere = otherPlace({ state, server: observed.server });
     if (elsewhere !== null) throw breakError(source, elsewhere);
+    await this.#run.deps.settle();
     const plans = await planTables(this.#run, observed, facts, (key, table) =>
       table.method === 'cdc' ? due.stream : due.tables.has(key),
     );

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { toPlain } from '../error/sluice-error.js';
 import { pauseOf } from '../state/pause.js';
 import type { Chosen } from './addressed.js';
 import type { TableVerdict, VerifyRequest } from './engine.js';
+import { placeTrouble } from './place-check.js';
 import type { SourceWork } from './source-work.js';
 import { notCompared, verifySource } from './verify-source.js';
 
@@ -12,15 +14,17 @@ export async function verifyOne(
   work: SourceWork,
   signal: AbortSignal,
 ): Promise<readonly TableVerdict[]> {
-  const sourceState = (await work.applied()).sources[source];
+  const state = await work.applied();
+  const sourceState = state.sources[source];
   const settings = work.config.sources[source];
   if (sourceState === undefined) return [];
   // A comparison streams on, and what is paused stands still.
   const paused = pauseOf(source, sourceState, null);
   if (paused !== null && request.address !== null) throw paused;
   if (paused !== null) return [];
-  if (settings === undefined) {
-    const error = work.leftTheFile(source);
+  const notHere = await placeTrouble(work.config, state, source);
+  if (settings === undefined || notHere !== null) {
+    const error = notHere === null ? work.leftTheFile(source) : toPlain(notHere);
     const left = Object.entries(sourceState.tables).filter(([key]) => only === null || key === only);
     return left.map(([key, table]) => notCompared(`${source}:${key}`, table, error));
   }

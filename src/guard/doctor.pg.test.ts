@@ -84,6 +84,7 @@ function configOf(management: 'managed' | 'self_managed'): {
         type: 'duckdb',
         name: 'warehouse',
         path: '/w.duckdb',
+        writtenPath: 'warehouse.duckdb',
         publish: null,
         memoryLimitMb: 64,
         threads: null,

@@ -152,6 +152,7 @@ const warehouse: DestinationConfig = {
   type: 'duckdb',
   name: 'warehouse',
   path: '/srv/warehouse.duckdb',
+  writtenPath: 'warehouse.duckdb',
   publish: null,
   memoryLimitMb: 256,
   threads: null,

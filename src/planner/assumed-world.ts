@@ -1,6 +1,6 @@
 import type { Config, SourceConfig, TableConfig, TableEntry } from '../config/config.js';
 import { entryOf, formatTableKey, parseTableKey } from '../config/table-key.js';
-import type { DestinationFacts } from '../destination/facts.js';
+import type { DestinationFacts, TableFacts } from '../destination/facts.js';
 import type { ObservedColumn, ObservedServer, ObservedSource, ObservedTable } from '../source/catalog-model.js';
 import { connectionFingerprint } from '../state/fingerprint.js';
 import type { SourceState, StateDocument, TableState } from '../state/state.js';
@@ -269,23 +269,28 @@ function assumedFacts(destination: string, state: StateDocument | null): Destina
           ],
     ),
     tables: own.flatMap(([source, { tables }]) =>
-      Object.entries(tables).map(([key, table]) => ({
-        address: `${source}:${key}`,
-        loadedGeneration: table.generation,
-        backfilled: table.backfill?.id ?? 0,
-        resnapshotReason: null,
-        rows: null,
-        asOfLsn: null,
-        asOf: null,
-        cursor: null,
-        rejectedValues: 0,
-        lastError: null,
-        lastRunAt: null,
-        loadRowsPerSecond: null,
-        snapshot: null,
-        partitions: null,
-      })),
+      Object.entries(tables).map(([key, table]) => assumedTableFacts(`${source}:${key}`, table)),
     ),
     foreignTables: [],
+  };
+}
+
+/** What a destination says of a table into which every load was made that was asked for. */
+export function assumedTableFacts(address: string, table: TableState): TableFacts {
+  return {
+    address,
+    loadedGeneration: table.generation,
+    backfilled: table.backfill?.id ?? 0,
+    resnapshotReason: null,
+    rows: null,
+    asOfLsn: null,
+    asOf: null,
+    cursor: null,
+    rejectedValues: 0,
+    lastError: null,
+    lastRunAt: null,
+    loadRowsPerSecond: null,
+    snapshot: null,
+    partitions: null,
   };
 }

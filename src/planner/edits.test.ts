@@ -690,6 +690,7 @@ const IDENTITY = {
   database: 'd',
   destination: 'w',
   destination_fingerprint: 'f',
+  destination_place: null,
   management: 'managed',
 } as const;
 

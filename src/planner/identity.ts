@@ -1,9 +1,11 @@
 import type { Config, SourceConfig } from '../config/config.js';
 import type { ObservedServer } from '../source/catalog-model.js';
+import { placeOf } from '../state/destination-place.js';
 import type { SourceIdentity } from '../state/edit.js';
 import { connectionFingerprint, destinationFingerprint } from '../state/fingerprint.js';
 import type { SourceState } from '../state/state.js';
 import type { Blocker, SettingChange } from './change.js';
+import type { PlaceComparison } from './place.js';
 
 /**
  * What a source is connected to by the file and the server's own word. The executor passes it to stateAfter.
@@ -19,6 +21,7 @@ export function sourceIdentity(config: Config, source: SourceConfig, server: Obs
     database: server.database,
     destination: destination.name,
     destination_fingerprint: destinationFingerprint(destination),
+    destination_place: placeOf(destination, false),
     management: source.cdc.management,
   };
 }
@@ -29,6 +32,8 @@ export interface IdentityChange {
   readonly identity: SourceIdentity;
   /** The destination is another one, which has to be filled from nothing; the old one is left as it is. */
   readonly elsewhere: boolean;
+  /** Where the destination lies, which cannot be looked at from here; null where it can. */
+  readonly unseen: string | null;
   /** Why all tables have to be read again; null when they need not. */
   readonly reload: string | null;
   readonly blocker: Blocker | null;
@@ -39,9 +44,18 @@ export interface IdentityChange {
  * another host name, port or user keeps all data; a cluster that cannot tell its identifier is taken for another one when
  * its address changed.
  */
-export function compareIdentity(source: string, state: SourceState, now: SourceIdentity): IdentityChange {
-  // A role that may no longer read the identifier does not make it another cluster.
-  const identity = { ...now, system_identifier: now.system_identifier ?? state.system_identifier };
+export function compareIdentity(
+  source: string,
+  state: SourceState,
+  now: SourceIdentity,
+  place: PlaceComparison,
+): IdentityChange {
+  const identity = {
+    ...now,
+    ...place.recorded,
+    // A role that may no longer read the identifier does not make it another cluster.
+    system_identifier: now.system_identifier ?? state.system_identifier,
+  };
   const settings: Record<string, SettingChange> = {};
   const moved =
     state.connection_fingerprint !== null && state.connection_fingerprint !== identity.connection_fingerprint;
@@ -55,13 +69,14 @@ export function compareIdentity(source: string, state: SourceState, now: SourceI
   if (state.destination !== identity.destination) {
     settings['destination'] = { from: state.destination, to: identity.destination };
   }
-  const elsewhere = state.destination_fingerprint !== identity.destination_fingerprint;
+  const { elsewhere, unseen } = place;
   if (elsewhere && settings['destination'] === undefined) {
     settings['destination_place'] = {
       from: short(state.destination_fingerprint),
       to: short(identity.destination_fingerprint),
     };
   }
+  if (!elsewhere) Object.assign(settings, pathSettings(state, identity));
   if (state.management !== identity.management) {
     settings['management'] = { from: state.management, to: identity.management };
   }
@@ -75,7 +90,14 @@ export function compareIdentity(source: string, state: SourceState, now: SourceI
       : moved && !sameSystem
         ? 'the connection points elsewhere, and the server does not say whether it is the same cluster'
         : null;
-  return { settings, identity, elsewhere, reload, blocker: systemBlocker(source, state, identity, otherDatabase) };
+  return {
+    settings,
+    identity,
+    elsewhere,
+    unseen,
+    reload,
+    blocker: systemBlocker(source, state, identity, otherDatabase),
+  };
 }
 
 function systemBlocker(
@@ -95,6 +117,16 @@ function systemBlocker(
     code: 'SYSTEM_CHANGED',
     message: `source "${source}" now reaches ${what}`,
     hint: `check host and port; if this is meant: sluice state forget ${source}, then plan again, which loads all its tables anew`,
+  };
+}
+
+/** The same destination by another path: it was moved with its config, or the file names it otherwise. */
+function pathSettings(state: SourceState, now: SourceIdentity): Record<string, SettingChange> {
+  const [from, to] = [state.destination_place, now.destination_place];
+  if (from === null || to === null) return {};
+  return {
+    ...(from.path === to.path ? {} : { destination_place: { from: from.path, to: to.path } }),
+    ...(from.written === to.written ? {} : { destination_path: { from: from.written, to: to.written } }),
   };
 }
 

@@ -265,6 +265,7 @@ export function sampleDestination(name: string) {
     type: 'duckdb',
     name,
     path: `/shop/${name}.duckdb`,
+    writtenPath: `${name}.duckdb`,
     publish: null,
     memoryLimitMb: 512,
     threads: null,
@@ -426,6 +427,7 @@ function contextOf(config: Config, current: World, change: Change): ApplyContext
     database: null,
     destination: '',
     destination_fingerprint: '',
+    destination_place: null,
     management: 'managed',
   };
   return { identity: identity ?? fallback, slotLsn: '0/2000' };

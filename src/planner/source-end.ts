@@ -1,10 +1,11 @@
-import type { Config } from '../config/config.js';
+import type { Config, DestinationConfig } from '../config/config.js';
 import type { ObservedSource } from '../source/catalog-model.js';
-import { destinationFingerprint } from '../state/fingerprint.js';
+import { judgePlace } from '../state/destination-place.js';
 import type { SourceState } from '../state/state.js';
 import type { Change, Notice } from './change.js';
 import { NO_COST } from './cost.js';
 import type { Observed } from './observed.js';
+import { comparePlace, isShared, placeNotices } from './place.js';
 import { removeMembers } from './publication.js';
 import { dropPublicationChange, foreignMembers, isOurs } from './publication-end.js';
 import { forgetTable, removeTable } from './removal.js';
@@ -43,17 +44,35 @@ export function planSourceEnd(
     },
   ];
   const slot = state.slot ?? state.pending_slot;
-  const notices: readonly Notice[] =
-    seen.trouble === null || slot === null
+  const destination = config.destinations[state.destination];
+  const notices: readonly Notice[] = [
+    ...(seen.trouble === null || slot === null
       ? []
-      : [{ address: `${name}:slot`, message: stays(seen.trouble, slot.name) }];
+      : [{ address: `${name}:slot`, message: stays(seen.trouble, slot.name) }]),
+    ...(destination === undefined || !reachesDestination(config, state)
+      ? []
+      : unseenNotices(config, name, state, destination, observed)),
+  ];
   return { ...EMPTY_PLAN, changes: changes.map((change) => goingOn(change, state)), notices };
 }
 
-/** Whether the tables of a source lie where the file says; else nothing of them can be reached. */
+/** Whether the tables of a source lie where the file says, on whatever machine; else nothing of them can be reached. */
 export function reachesDestination(config: Config, state: SourceState): boolean {
   const destination = config.destinations[state.destination];
-  return destination !== undefined && destinationFingerprint(destination) === state.destination_fingerprint;
+  if (destination === undefined) return false;
+  const verdict = judgePlace(state, destination);
+  return verdict === 'same' || verdict === 'open' || (verdict === 'other_folder' && isShared(config));
+}
+
+function unseenNotices(
+  config: Config,
+  name: string,
+  state: SourceState,
+  destination: DestinationConfig,
+  observed: Observed,
+): readonly Notice[] {
+  const place = comparePlace(config, name, state, destination, observed.destinations[state.destination]);
+  return placeNotices(config, name, state, destination, place);
 }
 
 /** Only what Sluice made, or took over. Where others publish by it as well only our tables leave it. */

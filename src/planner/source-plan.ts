@@ -13,6 +13,7 @@ import { createTable, diffTable, reloadHeldTable, type TableContext } from './di
 import { compareIdentity, sourceIdentity } from './identity.js';
 import { type Gap, loadsOf, nextGeneration } from './load-order.js';
 import type { Observed } from './observed.js';
+import { comparePlace, placeNotices, unseenFacts } from './place.js';
 import type { PlanningNotice } from './planning-notice.js';
 import { planPublication } from './publication.js';
 import { disableTable, forgetTable, removeTable } from './removal.js';
@@ -56,14 +57,18 @@ export function planSource(input: SourceInput): SourcePlan {
   const now = sourceIdentity(config, source, catalog.server);
   const destination = config.destinations[source.destination];
   if (now === null || destination === undefined) return { ...EMPTY_PLAN, blockers: [danglingName(source)] };
-  const identity = state === null ? null : compareIdentity(source.name, state, now);
+  const facts = input.observed.destinations[source.destination];
+  const place = state === null ? null : comparePlace(config, source.name, state, destination, facts);
+  const identity = state === null || place === null ? null : compareIdentity(source.name, state, now, place);
   if (identity?.blocker != null) return { ...EMPTY_PLAN, blockers: [identity.blocker] };
 
   // What the new destination may hold under our addresses is from another time, or from another's hand.
   const elsewhere = identity?.elsewhere === true;
+  const unseen = state !== null && identity?.unseen != null;
+  const factsOf = unseen ? (key: string) => unseenFacts(source.name, key, state) : input.factsOf;
   const known = new Map(Object.entries(state?.tables ?? {}));
   const resolution = resolveTables(source, catalog, new Set(known.keys()), scope, dialectOf(destination));
-  const generation = (key: string) => nextGeneration(known.get(key) ?? null, input.factsOf(key));
+  const generation = (key: string) => nextGeneration(known.get(key) ?? null, factsOf(key));
   const streamed = streamedTables(resolution, known, catalog);
   const continuing = new Set([...streamed.keys()].filter((key) => isStreaming(known.get(key))));
   const streamInScope = scope.stream || [...streamed.keys(), ...streamingKeys(known)].some((key) => scope.covers(key));
@@ -81,7 +86,8 @@ export function planSource(input: SourceInput): SourcePlan {
     held: {
       stream: input.stream,
       history: seen.timelineHistory ?? null,
-      continues: !elsewhere && [...continuing].some((key) => isLive(known.get(key), input.factsOf(key))),
+      // Where a place cannot be looked at its position is not known, and its own syncs are the judges of it.
+      continues: !elsewhere && !unseen && [...continuing].some((key) => isLive(known.get(key), factsOf(key))),
     },
   });
   const gapsOf = (key: string): readonly Gap[] => {
@@ -96,7 +102,7 @@ export function planSource(input: SourceInput): SourcePlan {
   };
   const contextOf = (key: string): TableContext => ({
     address: `${source.name}:${key}`,
-    facts: input.factsOf(key),
+    facts: factsOf(key),
     slotKept: slot.kept,
     gaps: gapsOf(key),
   });
@@ -144,6 +150,7 @@ export function planSource(input: SourceInput): SourcePlan {
       ),
     ],
     notices: [
+      ...(state === null || place === null ? [] : placeNotices(config, source.name, state, destination, place)),
       ...resolution.notices,
       ...(stream?.publication.notices ?? []),
       ...(changes.length === 0 ? [] : (stream?.slot.notices ?? [])),

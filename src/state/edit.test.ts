@@ -24,6 +24,7 @@ const identity = {
   database: 'd',
   destination: 'lake',
   destination_fingerprint: 'x',
+  destination_place: null,
   management: 'self_managed',
 } as const;
 

@@ -1,4 +1,4 @@
-import type { Halt, PendingCleanup, SourceState, StateDocument, TableState } from './state.js';
+import type { DestinationPlace, Halt, PendingCleanup, SourceState, StateDocument, TableState } from './state.js';
 
 /**
  * Whole intents on the state document. Each returns a new document and leaves the old one alone; none touches `serial`,
@@ -13,7 +13,13 @@ export function emptyState(lineage: string): StateDocument {
 /** The part of a source's state that says what it is connected to. */
 export type SourceIdentity = Pick<
   SourceState,
-  'connection_fingerprint' | 'system_identifier' | 'database' | 'destination' | 'destination_fingerprint' | 'management'
+  | 'connection_fingerprint'
+  | 'system_identifier'
+  | 'database'
+  | 'destination'
+  | 'destination_fingerprint'
+  | 'destination_place'
+  | 'management'
 >;
 
 /** A source of which nothing has been made yet. */
@@ -53,7 +59,9 @@ export function withTable(state: StateDocument, source: string, table: string, v
 }
 
 export function withoutTable(state: StateDocument, source: string, table: string): StateDocument {
-  return editSource(state, source, (current) => ({ ...current, tables: omit(current.tables, table) }));
+  const left = editSource(state, source, (current) => ({ ...current, tables: omit(current.tables, table) }));
+  // Without any table nothing is missed where the file is gone.
+  return Object.keys(left.sources[source]?.tables ?? {}).length === 0 ? withUnfilledPlace(left, source) : left;
 }
 
 /** Changes some fields of a table; does nothing where the table is not in the state. */
@@ -106,6 +114,28 @@ export function moveSource(state: StateDocument, from: string, to: string): Stat
 /** Records the slot that is there, or null; none is about to be made any more, and a halt of the one before has ended. */
 export function withSlot(state: StateDocument, source: string, slot: SourceState['slot']): StateDocument {
   return editSource(state, source, (current) => ({ ...current, slot, pending_slot: null, halted: null }));
+}
+
+/** Records where the destination lies that the source writes to. */
+export function withPlace(
+  state: StateDocument,
+  source: string,
+  place: DestinationPlace,
+  fingerprint: string,
+): StateDocument {
+  return editSource(state, source, (current) => ({
+    ...current,
+    destination_fingerprint: fingerprint,
+    destination_place: place,
+  }));
+}
+
+/** What was in the destination is given up: it may be made anew, on any machine. */
+export function withUnfilledPlace(state: StateDocument, source: string): StateDocument {
+  return editSource(state, source, (current) => ({
+    ...current,
+    destination_place: current.destination_place === null ? null : { ...current.destination_place, filled: false },
+  }));
 }
 
 /** Records that the guard dropped the slot. */

@@ -18,6 +18,7 @@ const duckdb: DestinationConfig = {
   type: 'duckdb',
   name: 'w',
   path: '/data/w.duckdb',
+  writtenPath: 'w.duckdb',
   publish: null,
   memoryLimitMb: 512,
   threads: null,
@@ -41,7 +42,11 @@ describe('connectionFingerprint', () => {
 describe('destinationFingerprint', () => {
   test.each<{ name: string; other: DestinationConfig; same: boolean }>([
     { name: 'another file', other: { ...duckdb, path: '/data/x.duckdb' }, same: false },
-    { name: 'another kind', other: { ...SAMPLE_LAKE, type: 'local', name: 'w', path: '/data/w.duckdb' }, same: false },
+    {
+      name: 'another kind',
+      other: { ...SAMPLE_LAKE, type: 'local', name: 'w', path: '/data/w.duckdb', writtenPath: 'w' },
+      same: false,
+    },
     { name: 'memory limit', other: { ...duckdb, memoryLimitMb: 1 }, same: true },
     { name: 'a copy for readers', other: { ...duckdb, publish: { path: '/r', everyMs: 1 } }, same: true },
   ])('$name', (c) => expect(destinationFingerprint(c.other) === destinationFingerprint(duckdb)).toBe(c.same));
@@ -61,7 +66,7 @@ describe('destinationFingerprint', () => {
     { name: 'maintenance', fields: { maintenance: { ...SAMPLE_LAKE.maintenance, retentionMs: 2 } }, same: true },
     { name: 'another folder to work in', fields: { workPath: '/elsewhere' }, same: true },
   ])('a lake with $name', ({ fields, same }) => {
-    const folder = { ...SAMPLE_LAKE, type: 'local', name: 'w', path: '/data/lake' } as const;
+    const folder = { ...SAMPLE_LAKE, type: 'local', name: 'w', path: '/data/lake', writtenPath: 'lake' } as const;
     expect(destinationFingerprint({ ...folder, ...fields }) === destinationFingerprint(folder)).toBe(same);
   });
 });

@@ -1,12 +1,14 @@
+import { isDeepStrictEqual } from 'node:util';
 import { SluiceError } from '../error/sluice-error.js';
-import { withHalt } from './edit.js';
-import type { Halt, SourceState, StateDocument } from './state.js';
+import { withHalt, withPlace } from './edit.js';
+import type { DestinationPlace, Halt, SourceState, StateDocument } from './state.js';
 import type { StateStore } from './state-store.js';
 import { stateText } from './stored-state.js';
 
 /**
  * The guard writes while others hold the state lock: a hung sync must not keep it from recording what it did. So it
- * compares and swaps, and those who act under the lock take a halt that came in between along.
+ * compares and swaps, and those who act under the lock take a halt that came in between along. A sync that records where
+ * its destination lies shares the lock with changes of other sources, and does the same.
  */
 
 /** Another writer may come first now and then; more often than this something else is wrong. */
@@ -41,8 +43,32 @@ export async function recordHalt(
 }
 
 /**
- * Writes as {@link StateStore.write} does, also where the guard has recorded halts since `expected` was read: they stay,
- * save that of a slot which `next` replaces.
+ * Records where the destination of a source lies, beside what others write.
+ * @throws SluiceError STATE_CONFLICT, STATE_LOCKED, STATE_UNREADABLE
+ */
+export async function recordPlace(
+  file: StateStore,
+  source: string,
+  place: DestinationPlace,
+  fingerprint: string,
+): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    const state = await file.read();
+    const known = state?.sources[source];
+    if (state === null || known === undefined) return;
+    if (known.destination_fingerprint === fingerprint && isDeepStrictEqual(known.destination_place, place)) return;
+    try {
+      await file.write(withPlace(state, source, place, fingerprint), state);
+      return;
+    } catch (error) {
+      if (!isConflict(error) || attempt >= ATTEMPTS) throw error;
+    }
+  }
+}
+
+/**
+ * Writes as {@link StateStore.write} does, also where the guard has recorded halts, or a sync a place, since `expected` was read: they stay,
+ * save those that `next` replaces.
  * @throws SluiceError STATE_CONFLICT when anything else changed
  */
 export async function writeBesideGuard(
@@ -66,17 +92,25 @@ export async function writeBesideGuard(
 }
 
 function differInHaltsOnly(left: StateDocument, right: StateDocument): boolean {
-  return withoutHalts(left) === withoutHalts(right);
+  return withoutAsides(left) === withoutAsides(right);
 }
 
-function withoutHalts(state: StateDocument): string {
-  return stateText({ ...state, serial: 0, sources: mapSources(state, (source) => ({ ...source, halted: null })) });
+function withoutAsides(state: StateDocument): string {
+  const without = (source: SourceState): SourceState => ({
+    ...source,
+    halted: null,
+    destination_place: null,
+    destination_fingerprint: '',
+  });
+  return stateText({ ...state, serial: 0, sources: mapSources(state, without) });
 }
 
 function withHaltsOf(next: StateDocument, before: StateDocument, current: StateDocument): StateDocument {
-  const sources = mapSources(next, (source, name) => {
-    const kept = sameSlot(source.slot, before.sources[name]?.slot ?? null);
-    return kept ? { ...source, halted: current.sources[name]?.halted ?? null } : source;
+  const sources = mapSources(next, (changed, name) => {
+    const [was, is] = [before.sources[name], current.sources[name]];
+    const source = was !== undefined && is !== undefined && samePlace(changed, was) ? placedAs(changed, is) : changed;
+    const kept = sameSlot(source.slot, was?.slot ?? null);
+    return kept ? { ...source, halted: is?.halted ?? null } : source;
   });
   return { ...next, sources };
 }
@@ -90,6 +124,18 @@ function mapSources(
 
 function sameSlot(left: SourceState['slot'], right: SourceState['slot']): boolean {
   return left?.name === right?.name && left?.created_lsn === right?.created_lsn;
+}
+
+function samePlace(left: SourceState, right: SourceState): boolean {
+  return (
+    left.destination_fingerprint === right.destination_fingerprint &&
+    isDeepStrictEqual(left.destination_place, right.destination_place)
+  );
+}
+
+function placedAs(source: SourceState, other: SourceState): SourceState {
+  const { destination_place, destination_fingerprint } = other;
+  return { ...source, destination_place, destination_fingerprint };
 }
 
 function isConflict(error: unknown): boolean {

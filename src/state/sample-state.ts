@@ -36,6 +36,7 @@ export function sampleSource(fields: Partial<SourceState> = {}): SourceState {
     database: 'shop',
     destination: 'warehouse',
     destination_fingerprint: 'beef',
+    destination_place: null,
     management: 'managed',
     publication: 'sluice_pub_shop',
     publication_tables: ['public.users'],

@@ -37,6 +37,11 @@ function sourceState(reader: Reader): SourceState {
     database: reader.textOrNull('database'),
     destination: reader.text('destination'),
     destination_fingerprint: reader.text('destination_fingerprint'),
+    destination_place: reader.laterOrNull('destination_place', (place) => ({
+      written: place.text('written'),
+      path: place.text('path'),
+      filled: place.flag('filled'),
+    })),
     management: reader.oneOf('management', ['managed', 'self_managed']),
     publication: reader.textOrNull('publication'),
     publication_tables: reader.texts('publication_tables'),

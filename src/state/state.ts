@@ -23,6 +23,8 @@ export interface SourceState {
   /** Name of the destination entry and a fingerprint of where it points. */
   readonly destination: string;
   readonly destination_fingerprint: string;
+  /** Where a destination on a disk lies. Null for a bucket, and in documents from before it was kept. */
+  readonly destination_place: DestinationPlace | null;
   readonly management: 'managed' | 'self_managed';
   /** Null until created (managed) or verified (self-managed). */
   readonly publication: string | null;
@@ -53,6 +55,19 @@ export interface SourceState {
   readonly cleanup: PendingCleanup | null;
   /** By `schema.table` of the source. */
   readonly tables: Readonly<Record<string, TableState>>;
+}
+
+/**
+ * A file or a folder on the disk of one machine, which other machines that share the state do not have. The first sync
+ * records it, just before anything of it is written for good.
+ */
+export interface DestinationPlace {
+  /** The path as the config has it: another one is a move, the same one in another folder is another checkout. */
+  readonly written: string;
+  /** Absolute, on the machine that has it. */
+  readonly path: string;
+  /** Tables are in it, or about to be: from then on it is expected to be there. */
+  readonly filled: boolean;
 }
 
 /** Why a source does not sync any more, whatever its schedule says. */

@@ -50,6 +50,7 @@ export function fakeConfig(
         type: 'duckdb',
         name: 'warehouse',
         path: '/srv/warehouse.duckdb',
+        writtenPath: 'warehouse.duckdb',
         publish: null,
         memoryLimitMb: 1024,
         threads: null,
