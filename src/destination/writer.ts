@@ -13,6 +13,9 @@ import type { KeySample, SnapshotMark, TargetTable } from './target-table.js';
  * a call that resolves has committed. Arguments are cloneable, as they may cross a thread.
  */
 export interface DestinationWriter {
+  /** Makes the destination where there is none: its file, or of a lake on a disk the folder that tells it from an empty one. */
+  makePlace(): Promise<void>;
+
   /** What was asked of the object store since this writer was opened; null where there is none. */
   readTraffic(): Promise<StoreTraffic | null>;
 

@@ -73,8 +73,7 @@ export async function settlePlace(
   const known = (await stateFile.read())?.sources[source];
   const fingerprint = destinationFingerprint(settings);
   if (known?.destination_place?.filled === true && known.destination_fingerprint === fingerprint) return;
-  // There is no stream in what does not exist: this makes it, and nothing else.
-  if (!(await isThere(settings))) await destination.writer.restartStream({ source, addresses: [] });
+  if (!(await isThere(settings))) await destination.writer.makePlace();
   await recordPlace(stateFile, source, place, fingerprint);
 }
 

@@ -59,6 +59,7 @@ type Wrap = <Arguments extends readonly unknown[], Result>(call: Call<Arguments,
 
 function eachCall(inner: DestinationWriter, wrap: Wrap): DestinationWriter {
   return {
+    makePlace: wrap(inner.makePlace),
     readTraffic: wrap(inner.readTraffic),
     readFacts: wrap(inner.readFacts),
     beginLoad: wrap(inner.beginLoad),

@@ -21,6 +21,7 @@ export function writerOver(thread: ThreadHandle<DuckDbSurface>, onWait: (what: s
   });
   const { call } = thread;
   return {
+    makePlace: () => call.makePlace(null),
     readTraffic: () => call.readTraffic(null),
     readFacts: (options) => call.readFacts(options ?? null),
     beginLoad: (load) => call.beginLoad(load),

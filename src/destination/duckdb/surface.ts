@@ -351,6 +351,10 @@ export function duckDbSurface(home: SessionHome) {
       });
     },
 
+    async makePlace(_: null): Promise<void> {
+      await opened();
+    },
+
     readTraffic: async (_: null): Promise<StoreTraffic | null> => null,
 
     release: (_: null): Promise<void> => home.release(),

@@ -62,6 +62,8 @@ export function lakeSurface(lake: Lake, beforeLoad: () => Promise<void>): DuckDb
   return {
     ...inner,
 
+    makePlace: () => lake.makePlace(),
+
     readTraffic: async () => lake.traffic,
 
     async readFacts(limits) {

@@ -8,6 +8,7 @@ import { knownSources } from './fact-exchange.js';
 import { folderName } from './folder-name.js';
 import { LOOKS_DDL } from './idle-page.js';
 import { commitSource, type HandedOver, NeedsAllRows } from './lake-commit.js';
+import { markLake } from './lake-mark.js';
 import { applicationId, type Ledger, type LedgerRelation, type PendingCommit } from './ledger.js';
 import { readLedgers, type StoredLedger } from './ledger-store.js';
 import type { ObjectStore, StoreTraffic } from './object-store.js';
@@ -106,6 +107,11 @@ export class Lake {
   /** What was asked of the store since it was opened. */
   get traffic(): StoreTraffic {
     return this.#store.traffic;
+  }
+
+  /** Makes it the place of a lake before anything is written to it. */
+  async makePlace(): Promise<void> {
+    await markLake(this.#store, this.now());
   }
 
   /** The working file, in step with the lake, with every pending commit in its table. */
